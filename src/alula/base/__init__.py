@@ -1,0 +1,1 @@
+"""In: nothing. Out: the words that all rooms share. Standard library only."""

@@ -1,0 +1,144 @@
+"""Element types, tensor descriptions, and tensors that view memory someone else owns.
+
+In: names, shapes and buffers. Out: `DType`, `TensorSpec`, `Tensor`. No numpy here: the short road uses this file.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from alula.base.errors import InputError
+
+
+class DType(enum.Enum):
+    """An element type; the value is its numpy name."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
+    INT16 = "int16"
+    INT32 = "int32"
+    INT64 = "int64"
+    UINT8 = "uint8"
+    UINT16 = "uint16"
+    UINT32 = "uint32"
+    UINT64 = "uint64"
+    BOOL = "bool"
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return _LAYOUT[self][1]
+
+    @property
+    def format(self) -> str:
+        """The format character of the buffer protocol (PEP 3118); bfloat16 shows as 16-bit integers."""
+        return _LAYOUT[self][0]
+
+    def __str__(self) -> str:
+        """Print as users write it: `float32`."""
+        return self.value
+
+
+_LAYOUT = {
+    DType.FLOAT32: ("f", 4),
+    DType.FLOAT64: ("d", 8),
+    DType.FLOAT16: ("e", 2),
+    DType.BFLOAT16: ("H", 2),
+    DType.INT8: ("b", 1),
+    DType.INT16: ("h", 2),
+    DType.INT32: ("i", 4),
+    DType.INT64: ("q", 8),
+    DType.UINT8: ("B", 1),
+    DType.UINT16: ("H", 2),
+    DType.UINT32: ("I", 4),
+    DType.UINT64: ("Q", 8),
+    DType.BOOL: ("?", 1),
+}
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """What a model wants or gives at one of its ends.
+
+    `shape` holds an int for a fixed dimension and a name for a symbolic one.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int | str, ...]
+
+    def __str__(self) -> str:
+        """For example `input float32 [1, 3, 224, 224]`."""
+        return f"{self.name} {self.dtype} [{', '.join(map(str, self.shape))}]"
+
+
+class Tensor:
+    """A dense row-major array in memory that somebody else owns.
+
+    The memory stays alive as long as the tensor does. Tensors that a session returns are views of its arena: they are
+    valid until the session's next run. numpy reads a tensor without a copy: `numpy.asarray(tensor)`.
+    """
+
+    __slots__ = ("dtype", "shape", "view")
+
+    def __init__(self, data: Any, dtype: DType, shape: tuple[int, ...]) -> None:
+        """Wrap `data`, a contiguous buffer of exactly the bytes that dtype and shape need.
+
+        Raises:
+            InputError: the buffer has another size.
+        """
+        raw = memoryview(data).cast("B")
+        needed = math.prod(shape) * dtype.itemsize
+        if raw.nbytes != needed:
+            msg = f"{dtype} {list(shape)} needs {needed} bytes"
+            raise InputError("tensor", msg, f"the buffer has {raw.nbytes}")
+        self.dtype = dtype
+        self.shape = shape
+        self.view = raw
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return self.view.nbytes
+
+    @property
+    def memory(self) -> memoryview:
+        """The elements as a shaped memoryview; a view, not a copy. Scalars and empty tensors come as 1-D."""
+        flat = self.view.cast(self.dtype.format)
+        if not self.shape or not math.prod(self.shape):
+            return flat
+        return self.view.cast(self.dtype.format, self.shape)
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """Numpy's array interface, version 3: `numpy.asarray(tensor)` shares the memory."""
+        codes = {"?": "b", "e": "f", "f": "f", "d": "f"}
+        letter = codes.get(self.dtype.format, "u" if self.dtype.format.isupper() else "i")
+        typestr = f"{'|' if self.dtype.itemsize == 1 else '<'}{letter}{self.dtype.itemsize}"
+        return {"version": 3, "shape": self.shape, "typestr": typestr, "data": self.view}
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        """Buffer protocol for Python 3.12 and later (PEP 688)."""
+        del flags
+        return self.memory
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers; a plain number when the tensor is a scalar."""
+        if self.shape and math.prod(self.shape):
+            return self.memory.tolist()
+        flat = self.memory.tolist()
+        return flat[0] if not self.shape else flat
+
+    def tobytes(self) -> bytes:
+        """A copy of the memory."""
+        return self.view.tobytes()
+
+    def __repr__(self) -> str:
+        """For example `Tensor(float32 [1, 1000])`."""
+        return f"Tensor({self.dtype} {list(self.shape)})"

@@ -1,0 +1,1 @@
+"""In: the command line. Out: the rooms, wired together; one file a command."""

@@ -1,0 +1,1 @@
+"""In: model files. Out: plans, and sessions that run them."""

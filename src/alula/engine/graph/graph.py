@@ -1,0 +1,196 @@
+"""The graph: nodes in order, constants, and what is known of every value.
+
+In: nodes and values. Out: a frozen `Graph`; `GraphEditor` is its mutable twin, used inside one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+
+from alula.base.tensors import DType
+from alula.engine.graph.nodes import Array, Node, Value
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model: `nodes` stand in an order in which every value is made before it is used.
+
+    Attributes:
+        inputs: what the caller hands in, constants excluded.
+        outputs: names of the values that the caller gets.
+        constants: arrays by value name; they may view a mapped file and must never be written.
+        values: what is known (dtype, shape, layout) of values by name; inputs and constants included.
+        opsets: operator-set version by domain, as the file said.
+        metadata: free text from the model file.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    inputs: tuple[Value, ...]
+    outputs: tuple[str, ...]
+    constants: Mapping[str, Array]
+    values: Mapping[str, Value]
+    opsets: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+
+    @cached_property
+    def producers(self) -> Mapping[str, Node]:
+        """The node that makes each value."""
+        return {name: node for node in self.nodes for name in node.outputs if name}
+
+    @cached_property
+    def consumers(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nodes that read each value, once a reading."""
+        uses: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                if name:
+                    uses.setdefault(name, []).append(node)
+        return {name: tuple(nodes) for name, nodes in uses.items()}
+
+    def with_(self, *, nodes: Sequence[Node] | None = None, values: Mapping[str, Value] | None = None) -> Graph:
+        """A copy with other nodes or values."""
+        return replace(self, nodes=self.nodes if nodes is None else tuple(nodes), values=values or self.values)
+
+    def value(self, name: str) -> Value:
+        """What is known of a value; an unknown one comes as float32 of unknown shape."""
+        return self.values.get(name) or Value(name, DType.FLOAT32, None)
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What a pass wants done at a node: `drop` goes, `add` comes in at the place of the node that was looked at.
+
+    `constants` are new arrays, `values` what is known of new values, `rename` redirects readers from one value to
+    another (the model's outputs included).
+    """
+
+    drop: tuple[Node, ...] = ()
+    add: tuple[Node, ...] = ()
+    constants: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
+    values: tuple[Value, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+
+
+class GraphEditor:
+    """A graph being rewritten, owned by one pass and one thread; every edit costs its own size, not the graph's."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.constants: dict[str, Array] = dict(graph.constants)
+        self.values: dict[str, Value] = dict(graph.values)
+        self.outputs: list[str] = list(graph.outputs)
+        self._slots: list[list[Node]] = [[node] for node in graph.nodes]
+        self._slot_of: dict[int, int] = {id(node): index for index, node in enumerate(graph.nodes)}
+        self._producers: dict[str, Node] = dict(graph.producers)
+        self._consumers: dict[str, list[Node]] = {name: list(nodes) for name, nodes in graph.consumers.items()}
+        self._fresh = 0
+
+    def __iter__(self) -> Iterator[Node]:
+        """Nodes in order, as they are when their turn comes."""
+        for slot in self._slots:
+            yield from tuple(slot)
+
+    def holds(self, node: Node) -> bool:
+        """Whether the node is still part of the graph."""
+        return id(node) in self._slot_of
+
+    def producer_of(self, name: str) -> Node | None:
+        """The node that makes a value; None for inputs and constants."""
+        return self._producers.get(name)
+
+    def consumers_of(self, name: str) -> tuple[Node, ...]:
+        """The nodes that read a value, once a reading."""
+        return tuple(self._consumers.get(name, ()))
+
+    def uses_of(self, name: str) -> int:
+        """How often a value is read; being an output of the model counts as one."""
+        return len(self._consumers.get(name, ())) + self.outputs.count(name)
+
+    def constant(self, name: str) -> Array | None:
+        """The array behind a constant value."""
+        return self.constants.get(name)
+
+    def value(self, name: str) -> Value:
+        """What is known of a value; an unknown one comes as float32 of unknown shape."""
+        return self.values.get(name) or Value(name, DType.FLOAT32, None)
+
+    def fresh(self, stem: str) -> str:
+        """A value name that nobody has."""
+        while True:
+            self._fresh += 1
+            name = f"{stem}.{self._fresh}"
+            if name not in self.values and name not in self._producers and name not in self.constants:
+                return name
+
+    def apply(self, at: Node, rewrite: Rewrite) -> None:
+        """Carry out a rewrite that was decided at node `at`."""
+        slot = self._slot_of[id(at)]
+        for node in rewrite.drop:
+            self._remove(node)
+        position = self._slots[slot].index(at) if at in self._slots[slot] and self.holds(at) else len(self._slots[slot])
+        for offset, node in enumerate(rewrite.add):
+            self._insert(node, slot, position + offset)
+        self.constants.update(rewrite.constants)
+        self.values.update({value.name: value for value in rewrite.values})
+        for old, new in rewrite.rename.items():
+            self._rename(old, new)
+
+    def freeze(self) -> Graph:
+        """The rewritten graph; constants and values that nothing mentions any more are left out."""
+        nodes = tuple(node for slot in self._slots for node in slot)
+        mentioned = {name for node in nodes for name in (*node.inputs, *node.outputs)}
+        mentioned.update(self.outputs)
+        mentioned.update(value.name for value in self.graph.inputs)
+        return replace(
+            self.graph,
+            nodes=nodes,
+            outputs=tuple(self.outputs),
+            constants={name: array for name, array in self.constants.items() if name in mentioned},
+            values={name: value for name, value in self.values.items() if name in mentioned},
+        )
+
+    def _remove(self, node: Node) -> None:
+        slot = self._slots[self._slot_of.pop(id(node))]
+        slot[:] = [other for other in slot if other is not node]
+        for name in node.outputs:
+            if self._producers.get(name) is node:
+                del self._producers[name]
+        for name in node.inputs:
+            readers = self._consumers.get(name)
+            if readers:
+                readers[:] = _without_one(readers, node)
+
+    def _insert(self, node: Node, slot: int, position: int) -> None:
+        self._slots[slot].insert(position, node)
+        self._slot_of[id(node)] = slot
+        self._producers.update({name: node for name in node.outputs if name})
+        for name in node.inputs:
+            if name:
+                self._consumers.setdefault(name, []).append(node)
+
+    def _rename(self, old: str, new: str) -> None:
+        self.outputs = [new if name == old else name for name in self.outputs]
+        for reader in dict.fromkeys(map(id, self._consumers.get(old, ()))):
+            node = next(n for n in self._consumers[old] if id(n) == reader)
+            slot = self._slot_of[reader]
+            position = next(i for i, other in enumerate(self._slots[slot]) if other is node)
+            self._remove(node)
+            inputs = tuple(new if name == old else name for name in node.inputs)
+            self._insert(replace(node, inputs=inputs), slot, position)
+
+
+def _without_one(nodes: Iterable[Node], gone: Node) -> list[Node]:
+    kept: list[Node] = []
+    found = False
+    for node in nodes:
+        if node is gone and not found:
+            found = True
+        else:
+            kept.append(node)
+    return kept

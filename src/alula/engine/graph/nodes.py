@@ -1,0 +1,110 @@
+"""Nodes, values and attributes: the parts of a graph.
+
+In: names. Out: frozen records; a `Graph` joins them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+
+from alula.base.tensors import DType
+from alula.engine.graph.dims import Shape
+from alula.engine.graph.formula import Formula
+
+if TYPE_CHECKING:
+    from alula.engine.graph.graph import Graph
+
+Array = np.ndarray[Any, Any]
+Attribute = Union[int, float, str, bytes, tuple[int, ...], tuple[float, ...], tuple[str, ...], Array, Formula, "Graph"]
+
+# The domain of operators that only passes write; ONNX's own domain is the empty string.
+INTERNAL = "alula"
+
+
+@dataclass(frozen=True)
+class Value:
+    """What flows along an edge.
+
+    Attributes:
+        shape: the logical dimensions, None where unknown; never changed by layout.
+        block: channels a block in memory. 0 is plain row-major; 16 stores [N, C, H, W] as [N, C/16, H, W, 16], the
+            channels padded up with zeros or unspecified numbers that consumers must ignore.
+    """
+
+    name: str
+    dtype: DType
+    shape: Shape | None
+    block: int = 0
+
+    def __str__(self) -> str:
+        """For example `%x float32 [1, 64, 56, 56] /16`."""
+        dims = "?" if self.shape is None else f"[{', '.join(map(str, self.shape))}]"
+        return f"%{self.name} {self.dtype} {dims}" + (f" /{self.block}" if self.block else "")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One application of an operator.
+
+    An empty string among the inputs or outputs stands for an optional one that is left out.
+    """
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
+    name: str = ""
+    domain: str = ""
+
+    @property
+    def output(self) -> str:
+        """The first output."""
+        return self.outputs[0]
+
+    @property
+    def label(self) -> str:
+        """The name to show in messages: the node's own, else its first output's."""
+        return self.name or next((name for name in self.outputs if name), self.op)
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Domain and operator: the key into the operator table."""
+        return self.domain, self.op
+
+    def input(self, index: int) -> str:
+        """The name of input `index`, empty when it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+    def integer(self, name: str, default: int = 0) -> int:
+        """An integer attribute."""
+        value = self.attributes.get(name, default)
+        return value if isinstance(value, int) else default
+
+    def ints(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """A list-of-integers attribute."""
+        value = self.attributes.get(name, default)
+        return tuple(int(v) for v in value) if isinstance(value, tuple) else default
+
+    def real(self, name: str, default: float = 0.0) -> float:
+        """A float attribute."""
+        value = self.attributes.get(name, default)
+        return float(value) if isinstance(value, (int, float)) else default
+
+    def text(self, name: str, default: str = "") -> str:
+        """A string attribute."""
+        value = self.attributes.get(name, default)
+        return value.decode() if isinstance(value, bytes) else value if isinstance(value, str) else default
+
+    def formula(self, name: str) -> Formula:
+        """A formula attribute; the identity when it is left out."""
+        value = self.attributes.get(name)
+        return value if isinstance(value, Formula) else Formula(1)
+
+    def with_attributes(self, **changes: Attribute) -> Node:
+        """A copy with some attributes set."""
+        return replace(self, attributes=MappingProxyType({**self.attributes, **changes}))

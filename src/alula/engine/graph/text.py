@@ -1,0 +1,61 @@
+"""A graph as plain text, one node a line; what `alula show graph` prints and tests compare.
+
+In: Graph. Out: text that fits a bug report.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alula.engine.graph.formula import Formula
+from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import Attribute, Node
+
+_LONGEST_TUPLE = 12
+
+
+def show_graph(graph: Graph) -> str:
+    """The whole graph.
+
+    The form is: a header, inputs, constants used (shape only), nodes as `%out = Op(%in, ...) {attributes} : type`,
+    outputs.
+    """
+    lines = [f"graph {graph.name or 'model'} {{"]
+    lines += [f"  input {value}" for value in graph.inputs]
+    lines += [f"  {show_node(graph, node)}" for node in graph.nodes]
+    lines += [f"  output %{name}" for name in graph.outputs]
+    return "\n".join([*lines, "}", ""])
+
+
+def show_node(graph: Graph, node: Node) -> str:
+    """One node in one line."""
+    outputs = ", ".join(f"%{name}" if name else "_" for name in node.outputs)
+    inputs = ", ".join(_operand(graph, name) for name in node.inputs)
+    domain = f"{node.domain}." if node.domain else ""
+    shown = ", ".join(f"{key}={_attribute(value)}" for key, value in node.attributes.items())
+    value = graph.value(node.output)
+    kind = str(value).split(" ", 1)[1]
+    return f"{outputs} = {domain}{node.op}({inputs}){' {' + shown + '}' if shown else ''} : {kind}"
+
+
+def _operand(graph: Graph, name: str) -> str:
+    if not name:
+        return "_"
+    array = graph.constants.get(name)
+    if array is None:
+        return f"%{name}"
+    if array.size == 1:
+        return f"{array.reshape(-1)[0]}"
+    return f"#{name}[{'x'.join(map(str, array.shape))}]"
+
+
+def _attribute(value: Attribute) -> str:
+    if isinstance(value, Formula):
+        return f"<{value}>"
+    if isinstance(value, np.ndarray):
+        return f"tensor[{'x'.join(map(str, value.shape))}]"
+    if isinstance(value, Graph):
+        return f"graph({len(value.nodes)} nodes)"
+    if isinstance(value, tuple) and len(value) > _LONGEST_TUPLE:
+        return f"({len(value)} numbers)"
+    return repr(value)

@@ -1,0 +1,1 @@
+"""In: nodes and arrays. Out: operator records: versions, shape inference, numpy reference, lowering, tolerance."""

@@ -1,0 +1,135 @@
+"""The operator record: everything alula knows of one operator, in one place.
+
+In: names, functions. Out: `Operator`; the importer, planner, tests and reference table read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from alula.base.tensors import DType
+from alula.engine.graph.dims import Shape
+from alula.engine.graph.formula import FormulaBuilder, Operand
+from alula.engine.graph.nodes import Array, Attribute, Node, Value
+from alula.engine.kernels.call import Selection, Select
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a native result may be from the reference: |got - want| <= absolute + relative * |want|."""
+
+    relative: float = 1e-5
+    absolute: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of one input when shapes are inferred: its value record, and its elements if it is constant."""
+
+    value: Value
+    constant: Array | None = None
+
+
+@dataclass(frozen=True)
+class Inference:
+    """The situation of a node when its output shapes are inferred."""
+
+    node: Node
+    inputs: tuple[Known | None, ...]
+    attributes: Mapping[str, Attribute]
+
+    def shape(self, index: int) -> Shape:
+        """The shape of an input.
+
+        Raises:
+            UnknownShape: it is not known.
+        """
+        known = self.inputs[index] if index < len(self.inputs) else None
+        if known is None or known.value.shape is None:
+            raise UnknownShape
+        return known.value.shape
+
+    def dtype(self, index: int) -> DType:
+        """The dtype of an input."""
+        known = self.inputs[index] if index < len(self.inputs) else None
+        if known is None:
+            raise UnknownShape
+        return known.value.dtype
+
+    def has(self, index: int) -> bool:
+        """Whether an optional input is there."""
+        return index < len(self.inputs) and self.inputs[index] is not None
+
+    def constant(self, index: int) -> Array:
+        """The elements of an input that must be constant for the shape to be known.
+
+        Raises:
+            UnknownShape: it is not constant.
+        """
+        known = self.inputs[index] if index < len(self.inputs) else None
+        if known is None or known.constant is None:
+            raise UnknownShape
+        return known.constant
+
+
+class UnknownShape(Exception):  # noqa: N818  not an error: the answer "cannot be known yet"
+    """Raised by an inference that lacks a shape or a constant."""
+
+
+Inferred = Sequence[tuple[DType, Shape]]
+Infer = Callable[[Inference], Inferred]
+Reference = Callable[..., Any]
+Lower = Callable[..., Operand]
+Upgrade = Callable[[Node, int, Callable[[Array], str]], Node]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator in its newest form.
+
+    Attributes:
+        since: the operator-set versions at which its definition changed; files of any of them are understood.
+        inputs: names; `?` at the end marks an optional one, `*` a variadic rest.
+        attributes: defaults by name; `REQUIRED` where the file must say. Passed to `reference` as keywords.
+        infer: dtypes and shapes of the outputs.
+        reference: numpy arrays in (None for a left-out optional), one array or a tuple out; the truth.
+        lower: for elementwise operators, the same as a formula: `lower(builder, *registers, **attributes)`.
+        select: for the others, chooses a kernel for a node, or None to leave the step to the reference.
+        upgrade: rewrites a node of an older version into the newest form: `upgrade(node, version, constant)`, where
+            `constant(array)` returns the name of a new constant.
+        view: whether the output is the first input's bytes under another shape.
+        agrees_within: how far native results may be from the reference.
+    """
+
+    name: str
+    since: tuple[int, ...]
+    inputs: tuple[str, ...]
+    infer: Infer
+    reference: Reference
+    outputs: tuple[str, ...] = ("y",)
+    attributes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    lower: Lower | None = None
+    select: Select | None = None
+    upgrade: Upgrade | None = None
+    view: bool = False
+    agrees_within: Tolerance = Tolerance()
+    domain: str = ""
+    summary: str = ""
+
+
+class _Required:
+    """Marks an attribute that the file must give."""
+
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED = _Required()
+
+__all__ = [
+    "REQUIRED", "FormulaBuilder", "Inference", "Inferred", "Known", "Operator", "Select", "Selection", "Tolerance",
+    "UnknownShape",
+]  # fmt: skip

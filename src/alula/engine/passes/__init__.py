@@ -1,0 +1,1 @@
+"""In: Graph. Out: a better Graph, one pass a file."""

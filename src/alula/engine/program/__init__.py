@@ -1,0 +1,1 @@
+"""In: Plan. Out: position-independent machine code, packed weights, the .alula file."""

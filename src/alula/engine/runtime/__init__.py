@@ -1,0 +1,1 @@
+"""In: a .alula file. Out: answers. Standard library only."""

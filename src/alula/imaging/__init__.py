@@ -1,0 +1,1 @@
+"""In: encoded pictures. Out: pixels, tensors, and meaning from tensors."""

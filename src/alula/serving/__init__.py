@@ -1,0 +1,1 @@
+"""In: requests over HTTP. Out: answers of a Session."""

@@ -1,0 +1,1 @@
+"""In: models and measurements. Out: what people do around models: bench, check, demo data."""
