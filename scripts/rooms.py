@@ -1,0 +1,90 @@
+"""The import contract of the rooms, as a plug-in of import-linter.
+
+In: the table in pyproject.toml. Out: each import that its room's row does not allow.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from grimp import ImportGraph
+from importlinter import Contract, ContractCheck, fields, output
+
+_ROOT = "alula"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One room: its dotted name, the rooms and the outside libraries that it may import."""
+
+    room: str
+    rooms: tuple[str, ...]
+    libraries: frozenset[str]
+
+    def allows(self, module: str) -> bool:
+        """Whether the room may import a module."""
+        if not _inside(module, _ROOT):
+            library = module.split(".", maxsplit=1)[0]
+            return library in self.libraries or library in sys.stdlib_module_names
+        if self.room != _ROOT and _inside(module, self.room):
+            return True
+        return any(_inside(module, room) if room != _ROOT else module == _ROOT for room in self.rooms)
+
+
+def parse_row(text: str) -> Row:
+    """A row such as `engine.graph: base; numpy`."""
+    room, _, allowed = text.partition(":")
+    rooms, _, libraries = allowed.partition(";")
+    return Row(_full(room.strip()), tuple(map(_full, rooms.split())), frozenset(libraries.split()))
+
+
+def row_of(module: str, rows: tuple[Row, ...]) -> Row | None:
+    """The row with the longest name around a module; the root's row speaks for the root's own file only."""
+    fitting = [row for row in rows if module == row.room or (row.room != _ROOT and _inside(module, row.room))]
+    return max(fitting, key=lambda row: len(row.room), default=None)
+
+
+class RoomsContract(Contract):  # type: ignore[misc]  # import-linter's base class is untyped
+    """Every direct import, those for the type checker included, is allowed by the importing room's row."""
+
+    type_name = "rooms"
+    table = fields.ListField(subfield=fields.StringField())
+    never = fields.ListField(subfield=fields.StringField(), required=False)
+
+    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: FBT001  import-linter's signature
+        """Compare each import with the table."""
+        del verbose
+        rows = tuple(parse_row(text) for text in self.table)  # type: ignore[attr-defined]
+        never = frozenset(self.never or ())  # type: ignore[call-overload]
+        inside = sorted(module for module in graph.modules if _inside(module, _ROOT))
+        broken = [line for module in inside for line in _broken_imports(graph, module, rows, never)]
+        return ContractCheck(kept=not broken, metadata={"broken": broken})
+
+    def render_broken_contract(self, check: ContractCheck) -> None:
+        """Print the broken imports."""
+        for line in check.metadata["broken"]:
+            output.print_error(line, bold=False)
+
+
+def _broken_imports(graph: ImportGraph, module: str, rows: tuple[Row, ...], never: frozenset[str]) -> list[str]:
+    row = row_of(module, rows)
+    if row is None:
+        return [f"{module} stands in no room of the table"]
+    imported = sorted(graph.find_modules_directly_imported_by(module))
+    refused = [name for name in imported if name.split(".", maxsplit=1)[0] in never or not row.allows(name)]
+    return [f"{module}{_line(graph, module, name)} imports {name}, which {row.room} may not" for name in refused]
+
+
+def _line(graph: ImportGraph, importer: str, imported: str) -> str:
+    details: list[Any] = list(graph.get_import_details(importer=importer, imported=imported))
+    return f":{details[0]['line_number']}" if details else ""
+
+
+def _inside(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def _full(room: str) -> str:
+    return room if room == _ROOT else f"{_ROOT}.{room}"
