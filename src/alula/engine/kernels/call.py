@@ -44,22 +44,19 @@ class Kernel(Protocol):
 
 @dataclass(frozen=True)
 class KernelCall:
-    """One step: a kernel, the values it reads and writes, its packed weights, and its cost.
+    """One step: a kernel, what it reads and writes, and its cost.
 
     Attributes:
-        inputs: names of the activations read, in the kernel's operand order.
-        outputs: names of the values written.
-        weights: packed arrays, in operand order, written into the plan file with 64-byte alignment.
+        reads: the kernel's operands in its order: names of activations, and arrays (packed weights, constants) that
+            go into the plan file with 64-byte alignment.
+        writes: names of the values written; several calls may write parts of the same value.
         flops: arithmetic operations, a multiply-add counting two.
-        origin: label of the node it came from.
     """
 
     kernel: Kernel
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    weights: tuple[Array, ...] = ()
+    reads: tuple[str | Array, ...]
+    writes: tuple[str, ...]
     flops: int = 0
-    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,4 +82,5 @@ class Selection:
         return self.constants.get(self.node.input(index))
 
 
-Select = Callable[[Selection], "KernelCall | None"]
+# Kernel calls that together compute the node, in order; None leaves the node to its reference.
+Select = Callable[[Selection], tuple[KernelCall, ...] | None]

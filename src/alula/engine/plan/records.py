@@ -34,7 +34,10 @@ class Operand:
 
 @dataclass(frozen=True)
 class NativeStep:
-    """One call of a generated function: `kernel(operands..., lo, hi)`, shared out among workers by units."""
+    """One call of a generated function: `kernel(operands..., lo, hi)`, shared out among workers by units.
+
+    `inputs` and `outputs` name the intermediate values that it reads and writes, for the checker and for people.
+    """
 
     kernel: Kernel
     operands: tuple[Operand, ...]
@@ -42,6 +45,7 @@ class NativeStep:
     flops: int
     bytes: int
     outputs: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,146 @@
+"""Steps before memory is placed: each node becomes a view, kernel calls, or a call of its reference.
+
+In: a Graph with static shapes and chosen layouts. Out: `Drafts`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from alula.base.tensors import DType
+from alula.engine.graph.dims import is_static, static
+from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import Array, Node, Value
+from alula.engine.kernels.call import Kernel, Selection
+from alula.engine.kernels.target import Target
+from alula.engine.operators.record import Operator
+from alula.engine.operators.table import operator_of
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One step: with a kernel it runs natively, without one its node runs through the reference, for `reason`."""
+
+    node: Node
+    reads: tuple[str | Array | None, ...]
+    writes: tuple[str, ...]
+    kernel: Kernel | None = None
+    flops: int = 0
+    reason: str = ""
+
+
+@dataclass
+class Drafts:
+    """All steps of a graph, in order, and which values share memory; owned by one planning run.
+
+    Attributes:
+        roots: for a value that is another's bytes under another shape, that other one, directly.
+        values: the value records, those of added steps included.
+    """
+
+    graph: Graph
+    target: Target
+    steps: list[Draft] = field(default_factory=list)
+    roots: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+
+    def root(self, name: str) -> str:
+        """The value whose memory this one lives in."""
+        return self.roots.get(name, name)
+
+    def size(self, name: str) -> int:
+        """Bytes of a value in memory, padding of its blocks included."""
+        return stored_bytes(self.values[name])
+
+
+def stored_bytes(value: Value) -> int:
+    """Bytes of a value in memory: dense, or in blocks with the channels padded up."""
+    shape = list(static(value.shape or ()))
+    if value.block:
+        shape[1] = -(-shape[1] // value.block) * value.block
+    return math.prod(shape) * value.dtype.itemsize
+
+
+def draft_steps(graph: Graph, target: Target, *, native: bool = True) -> Drafts:
+    """Turn every node into steps.
+
+    Args:
+        graph: optimised, shapes static.
+        target: the machine that kernels are chosen for.
+        native: choose kernels; without, every step runs through its reference.
+    """
+    drafts = Drafts(graph, target, values=dict(graph.values))
+    for node in graph.nodes:
+        operator = operator_of(node)
+        if operator is not None and _is_view(graph, node, operator):
+            drafts.roots[node.output] = drafts.root(node.inputs[0])
+        else:
+            drafts.steps += _steps(drafts, node, operator if native else None)
+    _claim_outputs(drafts)
+    return drafts
+
+
+def _steps(drafts: Drafts, node: Node, operator: Operator | None) -> list[Draft]:
+    calls = None
+    if operator is not None and operator.select is not None and _all_static(drafts, node):
+        calls = operator.select(Selection(node, drafts.values, drafts.graph.constants, drafts.target))
+    if calls is None:
+        reads = tuple(name or None for name in node.inputs)
+        return [Draft(node, reads, tuple(n for n in node.outputs if n), reason=_reason(drafts, node, operator))]
+    return [Draft(node, call.reads, call.writes, call.kernel, call.flops) for call in calls]
+
+
+def _all_static(drafts: Drafts, node: Node) -> bool:
+    names = [name for name in (*node.inputs, *node.outputs) if name]
+    return all(is_static(drafts.values[name].shape or ()) for name in names if name in drafts.values)
+
+
+def _reason(drafts: Drafts, node: Node, operator: Operator | None) -> str:
+    if operator is None or operator.select is None:
+        return f"{node.op} has no kernel yet"
+    shown = [f"{drafts.values[n].dtype} {list(drafts.values[n].shape or ())}" for n in node.inputs if n in drafts.values]
+    return f"{node.op} has no kernel for {', '.join(shown)}"
+
+
+def _is_view(graph: Graph, node: Node, operator: Operator) -> bool:
+    if node.inputs[0] in graph.constants:
+        return False
+    source, result = graph.value(node.inputs[0]), graph.value(node.output)
+    if operator.view:
+        return not source.block and not result.block and source.dtype == result.dtype
+    return node.kind == ("alula", "Unpack") and _is_dense(source)
+
+
+def _is_dense(value: Value) -> bool:
+    """Whether a blocked value's bytes begin with its plain form: one pixel an image, no padding between images."""
+    batch, channels, *pixels = static(value.shape or ())
+    return math.prod(pixels) == 1 and (batch == 1 or channels % value.block == 0)
+
+
+def _claim_outputs(drafts: Drafts) -> None:
+    """Give every model output memory of its own, by a copy where it is an input, a constant or another output."""
+    made = {name for step in drafts.steps for name in step.writes}
+    taken: set[str] = set()
+    for name in drafts.graph.outputs:
+        root = drafts.root(name)
+        if root in made and root not in taken and drafts.size(root) == drafts.size(name):
+            taken.add(root)
+            continue
+        copy = f"{name}.out{len(taken)}"
+        drafts.values[copy] = Value(copy, drafts.values[name].dtype, drafts.values[name].shape)
+        node = Node("Copy", (name,), (copy,), domain="alula", name=f"{name} (output)")
+        drafts.steps += _steps(drafts, node, operator_of(node))
+        drafts.roots[name] = copy
+        taken.add(copy)
+
+
+def output_roots(drafts: Drafts) -> tuple[str, ...]:
+    """The value in whose memory each model output is made."""
+    return tuple(drafts.root(name) for name in drafts.graph.outputs)
+
+
+def element_types(values: Mapping[str, Value], node: Node) -> set[DType]:
+    """The dtypes of a node's activations."""
+    return {values[name].dtype for name in (*node.inputs, *node.outputs) if name in values}
