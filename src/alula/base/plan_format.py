@@ -42,3 +42,13 @@ def rounded_up(size: int, border: int = ALIGNMENT) -> int:
 def machine_of(triple: str) -> str:
     """The architecture at the head of an LLVM target triple, such as `x86_64`."""
     return triple.split("-", 1)[0]
+
+
+def stored_shape(shape: tuple[int, ...], block: int) -> tuple[int, ...]:
+    """How a value lies in memory, row-major.
+
+    With `block` channels a block, [N, C, ...] lies as [N, ceil(C / block), ..., block]; block 0 is the plain shape.
+    """
+    if not block:
+        return shape
+    return (shape[0], -(-shape[1] // block), *shape[2:], block)

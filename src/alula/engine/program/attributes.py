@@ -1,0 +1,132 @@
+"""Node attributes as JSON and back, for the steps of a plan that run on the host.
+
+In: attributes. Out: values that `json` writes without loss, and attributes again. A tagged object stands for what
+JSON lacks: {"float": "nan"}, {"bytes": base64}, {"tuple": [...]}, {"array": {...}}, {"formula": {...}}.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from alula.base.errors import PlanFileError, UnsupportedError
+from alula.base.tensors import DType
+from alula.engine.graph.formula import BINARY, UNARY, Formula, Operand, Register, Step
+from alula.engine.graph.nodes import Array, Attribute
+
+Json = Any
+
+# What a hostile file could make us take is bounded by its size; ranks are bounded by numpy.
+_RANKS = 32
+
+
+def encode_attributes(attributes: Mapping[str, Attribute], where: str) -> dict[str, Json]:
+    """Attributes as JSON values.
+
+    Raises:
+        UnsupportedError: one holds a graph or strings in an array, which plan files cannot.
+    """
+    return {name: _encode(value, f"{where}, attribute {name}") for name, value in attributes.items()}
+
+
+def decode_attributes(encoded: Mapping[str, Json], where: str = "attributes") -> Mapping[str, Attribute]:
+    """The attributes that `encode_attributes` was given.
+
+    Raises:
+        PlanFileError: the values are no attributes.
+    """
+    try:
+        return MappingProxyType({name: _decode(value) for name, value in encoded.items()})
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError, binascii.Error) as error:
+        raise PlanFileError(where, "encoded attributes", f"{type(error).__name__}: {error}") from error
+
+
+def _encode(value: object, where: str) -> Json:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    if isinstance(value, (int, float, str)):
+        return value
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode()}
+    if isinstance(value, tuple):
+        return {"tuple": [_encode(item, where) for item in value]}
+    if isinstance(value, Formula):
+        steps = [[step.op, [_encode_operand(operand) for operand in step.operands]] for step in value.steps]
+        return {"formula": {"inputs": value.inputs, "steps": steps}}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
+        return {"array": {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}}
+    raise UnsupportedError(where, "numbers, strings, bytes, tuples, arrays or formulas", f"got {type(value).__name__}")
+
+
+def _encode_operand(operand: Operand) -> Json:
+    return {"register": operand.index} if isinstance(operand, Register) else _encode(float(operand), "formula")
+
+
+def _decode(value: Json) -> Any:
+    if isinstance(value, (int, float, str)):
+        return value
+    ((tag, content),) = value.items()
+    return _DECODERS[tag](content)
+
+
+def _decode_float(content: Json) -> float:
+    return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[content]
+
+
+def _decode_tuple(content: Json) -> tuple[Any, ...]:
+    if not isinstance(content, list):
+        msg = "a tuple is a list"
+        raise TypeError(msg)
+    return tuple(_decode(item) for item in content)
+
+
+def _decode_array(content: Json) -> Array:
+    dtype = np.dtype(DType(content["dtype"]).value)
+    shape = tuple(content["shape"])
+    if len(shape) > _RANKS or not all(type(dim) is int and dim >= 0 for dim in shape):
+        msg = f"shape {shape}"
+        raise ValueError(msg)
+    return np.frombuffer(base64.b64decode(content["data"], validate=True), dtype).reshape(shape)
+
+
+def _decode_formula(content: Json) -> Formula:
+    inputs = content["inputs"]
+    if type(inputs) is not int or inputs < 0:
+        msg = f"{inputs!r} inputs"
+        raise ValueError(msg)
+    steps = tuple(_decode_step(step, inputs + index) for index, step in enumerate(content["steps"]))
+    return Formula(inputs, steps)
+
+
+def _decode_step(content: Json, registers: int) -> Step:
+    op, operands = content
+    if op not in UNARY | BINARY or len(operands) != (1 if op in UNARY else 2):
+        msg = f"primitive {op!r} of {len(operands)}"
+        raise ValueError(msg)
+    return Step(op, tuple(_decode_operand(operand, registers) for operand in operands))
+
+
+def _decode_operand(content: Json, registers: int) -> Operand:
+    if isinstance(content, dict) and "register" in content:
+        index = content["register"]
+        if type(index) is not int or not 0 <= index < registers:
+            msg = f"register {index!r} of {registers}"
+            raise ValueError(msg)
+        return Register(index)
+    return float(_decode(content))
+
+
+_DECODERS: Mapping[str, Callable[[Json], Any]] = MappingProxyType({
+    "float": _decode_float,
+    "bytes": lambda content: base64.b64decode(content, validate=True),
+    "tuple": _decode_tuple,
+    "array": _decode_array,
+    "formula": _decode_formula,
+})

@@ -1,0 +1,116 @@
+"""The header of a plan file: everything about a plan but its code and weights, as JSON values.
+
+In: Plan, Program, sizes and hashes of the parts. Out: a dict; `runtime/header.py` reads what is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alula.base.plan_format import VERSION, machine_of
+from alula.base.tensors import TensorSpec
+from alula.engine.plan.records import HostStep, NativeStep, PlacedTensor, Plan, Step
+from alula.engine.program.attributes import encode_attributes
+from alula.engine.program.build import Program
+from alula.engine.program.entry import native_segments
+
+Json = Any
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of the file, its offset counted from the end of the header; the hash covers padding too."""
+
+    offset: int
+    size: int
+    sha256: str
+
+
+def header_of(
+    plan: Plan, program: Program, parts: Mapping[str, Part], extras: Mapping[str, tuple[int, int]], alula: str
+) -> dict[str, Json]:
+    """The header as JSON values.
+
+    Args:
+        plan: what was compiled.
+        program: what came of it.
+        parts: `code`, `weights` and `extras`.
+        extras: offset (in the part) and size of each named extra.
+        alula: version of the writer.
+    """
+    return {
+        "format": VERSION,
+        "alula": alula,
+        "model": plan.name,
+        "target": {
+            "name": plan.target.name,
+            "machine": machine_of(plan.target.triple),
+            "needs": list(plan.target.needs),
+        },
+        "inputs": [_spec(spec) for spec in plan.inputs],
+        "outputs": [_spec(spec) for spec in plan.outputs],
+        "arena_bytes": plan.arena_bytes,
+        "scratch_bytes": program.scratch,
+        "output_offsets": list(plan.output_offsets),
+        "parts": {name: vars(part) for name, part in parts.items()},
+        "extras": {name: list(place) for name, place in extras.items()},
+        "segments": _segments(plan, program),
+        "steps": [_step(step) for step in plan.steps],
+        "values": {
+            name: {**_placed(placed, program), "block": plan.blocks.get(name, 0)}
+            for name, placed in plan.places.items()
+        },
+        "metadata": dict(plan.metadata),
+    }
+
+
+def _spec(spec: TensorSpec) -> Json:
+    return {"name": spec.name, "dtype": spec.dtype.value, "shape": list(spec.shape)}
+
+
+def _placed(placed: PlacedTensor, program: Program) -> dict[str, Json]:
+    at = placed.operand.index
+    return {
+        "name": placed.name,
+        "dtype": placed.dtype.value,
+        "shape": list(placed.shape),
+        "kind": placed.operand.kind,
+        "at": program.weights.offsets[at] if placed.operand.kind == "weights" else at,
+    }
+
+
+def _step(step: Step) -> Json:
+    native = isinstance(step, NativeStep)
+    return {
+        "label": step.label,
+        "family": step.kernel.family if native else "host",
+        "flops": step.flops if native else 0,
+        "bytes": step.bytes if native else 0,
+        "units": step.kernel.units if native else 1,
+        "outputs": list(step.outputs) if native else [placed.name for placed in step.outputs],
+    }
+
+
+def _segments(plan: Plan, program: Program) -> list[Json]:
+    entries = dict(zip((first for first, _ in native_segments(plan)), program.entries, strict=True))
+    segments: list[Json] = []
+    for index, step in enumerate(plan.steps):
+        if isinstance(step, HostStep):
+            segments.append({"host": _host(step, program)})
+        elif index in entries:
+            segments.append({"native": entries[index]})
+    return segments
+
+
+def _host(step: HostStep, program: Program) -> Json:
+    return {
+        "op": step.node.op,
+        "domain": step.node.domain,
+        "attributes": encode_attributes(step.node.attributes, step.label),
+        "label": step.label,
+        "reason": step.reason,
+        "inputs": [None if placed is None else _placed(placed, program) for placed in step.inputs],
+        "outputs": [_placed(placed, program) for placed in step.outputs],
+    }
