@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,20 +88,24 @@ class Tensor:
 
     __slots__ = ("dtype", "shape", "view")
 
-    def __init__(self, data: Any, dtype: DType, shape: tuple[int, ...]) -> None:
-        """Wrap `data`, a contiguous buffer of exactly the bytes that dtype and shape need.
+    def __init__(self, data: Any, dtype: DType, shape: tuple[int, ...]) -> None:  # noqa: ANN401  any buffer object
+        """Wrap `data`, a contiguous row-major buffer of exactly the bytes that dtype and shape need.
 
         Raises:
-            InputError: the buffer has another size.
+            InputError: the object is no such buffer, or the buffer has another size.
         """
-        raw = memoryview(data).cast("B")
+        raw = _raw_bytes(data)
         needed = math.prod(shape) * dtype.itemsize
         if raw.nbytes != needed:
-            msg = f"{dtype} {list(shape)} needs {needed} bytes"
-            raise InputError("tensor", msg, f"the buffer has {raw.nbytes}")
+            raise InputError("tensor", f"{dtype} {list(shape)} needs {needed} bytes", f"the buffer has {raw.nbytes}")
         self.dtype = dtype
         self.shape = shape
         self.view = raw
+
+    @property
+    def size(self) -> int:
+        """How many elements there are."""
+        return self.view.nbytes // self.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
@@ -108,32 +113,27 @@ class Tensor:
         return self.view.nbytes
 
     @property
-    def memory(self) -> memoryview:
-        """The elements as a shaped memoryview; a view, not a copy. Scalars and empty tensors come as 1-D."""
-        flat = self.view.cast(self.dtype.format)
-        if not self.shape or not math.prod(self.shape):
-            return flat
-        return self.view.cast(self.dtype.format, self.shape)
+    def memory(self) -> memoryview[Any]:
+        """The elements as a shaped memoryview; a view, not a copy.
+
+        A scalar and an empty tensor come as 1-D, float16 and bfloat16 as 16-bit integers: memoryview knows neither.
+        """
+        code: Any = self.dtype.format.replace("e", "H")
+        if not self.shape or not self.size:
+            return self.view.cast(code)
+        return self.view.cast(code, self.shape)
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
-        """Numpy's array interface, version 3: `numpy.asarray(tensor)` shares the memory."""
+        """Numpy's array interface, version 3: `numpy.asarray(tensor)` shares the memory; bfloat16 comes as uint16."""
         codes = {"?": "b", "e": "f", "f": "f", "d": "f"}
         letter = codes.get(self.dtype.format, "u" if self.dtype.format.isupper() else "i")
         typestr = f"{'|' if self.dtype.itemsize == 1 else '<'}{letter}{self.dtype.itemsize}"
         return {"version": 3, "shape": self.shape, "typestr": typestr, "data": self.view}
 
-    def __buffer__(self, flags: int, /) -> memoryview:
-        """Buffer protocol for Python 3.12 and later (PEP 688)."""
-        del flags
-        return self.memory
-
-    def tolist(self) -> Any:
+    def tolist(self) -> Any:  # noqa: ANN401  as deep as the tensor has dimensions
         """The elements as nested lists of Python numbers; a plain number when the tensor is a scalar."""
-        if self.shape and math.prod(self.shape):
-            return self.memory.tolist()
-        flat = self.memory.tolist()
-        return flat[0] if not self.shape else flat
+        return _nest(_numbers(self), self.shape)
 
     def tobytes(self) -> bytes:
         """A copy of the memory."""
@@ -142,3 +142,31 @@ class Tensor:
     def __repr__(self) -> str:
         """For example `Tensor(float32 [1, 1000])`."""
         return f"Tensor({self.dtype} {list(self.shape)})"
+
+
+def _raw_bytes(data: Any) -> memoryview:  # noqa: ANN401  any buffer object
+    try:
+        view = memoryview(data)
+    except TypeError as error:
+        raise InputError("tensor", "needs an object with a buffer", f"got {type(data).__name__}") from error
+    if not view.c_contiguous:
+        found = f"got strides {view.strides}"
+        raise InputError("tensor", "needs a contiguous row-major buffer", found, "numpy.ascontiguousarray makes one")
+    # memoryview refuses to cast a view that has a dimension of zero.
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+def _numbers(tensor: Tensor) -> list[Any]:
+    if tensor.dtype is DType.BFLOAT16:  # the upper half of a float32
+        wide = b"".join(b"\0\0" + tensor.view[at : at + 2] for at in range(0, tensor.nbytes, 2))
+        return list(struct.unpack(f"<{tensor.size}f", wide))
+    return list(struct.unpack(f"<{tensor.size}{tensor.dtype.format}", tensor.view))
+
+
+def _nest(numbers: list[Any], shape: tuple[int, ...]) -> Any:  # noqa: ANN401  a number or lists of them
+    if not shape:
+        return numbers[0]
+    if len(shape) == 1:
+        return numbers
+    inner = math.prod(shape[1:])
+    return [_nest(numbers[at * inner : (at + 1) * inner], shape[1:]) for at in range(shape[0])]

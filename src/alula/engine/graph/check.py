@@ -11,7 +11,7 @@ from alula.engine.graph.nodes import Node
 
 
 def check_graph(graph: Graph, after: str = "") -> None:
-    """Verify that every value is made once and before its use, and that outputs exist.
+    """Verify that every value is made once and before its use, that outputs exist, and that records fit.
 
     Args:
         graph: what to verify.
@@ -23,32 +23,45 @@ def check_graph(graph: Graph, after: str = "") -> None:
     made = {value.name for value in graph.inputs}
     if len(made) != len(graph.inputs):
         raise _broken(graph, after, "graph inputs", "distinct names", "one name stands twice")
+    for name in sorted(made & set(graph.constants)):
+        raise _broken(graph, after, f"input {name}", "a name of its own", "a constant has it too")
     made |= set(graph.constants)
     for node in graph.nodes:
-        _check_node(graph, node, made, after)
-        made.update(name for name in node.outputs if name)
+        _check_inputs(graph, node, made, after)
+        _check_outputs(graph, node, made, after)
     for name in graph.outputs:
         if name not in made:
             raise _broken(graph, after, f"output {name}", "a value that some node makes", "nothing makes it")
-    for name, array in graph.constants.items():
-        value = graph.values.get(name)
-        if value and (value.shape != tuple(array.shape) or value.dtype.value != array.dtype.name):
-            found = f"its record says {value}"
-            raise _broken(graph, after, f"constant {name}", f"{array.dtype.name} {list(array.shape)}", found)
+    _check_records(graph, after)
 
 
-def _check_node(graph: Graph, node: Node, made: set[str], after: str) -> None:
-    place = f"{node.label} ({node.op})"
-    if not any(node.outputs):
-        raise _broken(graph, after, place, "at least one output", "it has none")
+def _check_inputs(graph: Graph, node: Node, made: set[str], after: str) -> None:
     for name in node.inputs:
         if name and name not in made:
             later = any(name in other.outputs for other in graph.nodes)
-            found = "it is made later: the nodes form a cycle or stand in a wrong order" if later else "nothing makes it"
-            raise _broken(graph, after, place, f"input {name} made before it", found)
-    for name in node.outputs:
-        if name and name in made:
+            found = "it is made later: a cycle or a wrong order" if later else "nothing makes it"
+            raise _broken(graph, after, f"{node.label} ({node.op})", f"input {name} made before it", found)
+
+
+def _check_outputs(graph: Graph, node: Node, made: set[str], after: str) -> None:
+    place = f"{node.label} ({node.op})"
+    if not any(node.outputs):
+        raise _broken(graph, after, place, "at least one output", "it has none")
+    for name in filter(None, node.outputs):
+        if name in made:
             raise _broken(graph, after, place, f"output {name} to be new", "the value is made twice")
+        made.add(name)
+
+
+def _check_records(graph: Graph, after: str) -> None:
+    for name, value in graph.values.items():
+        if value.name != name:
+            raise _broken(graph, after, f"value {name}", "a record of its own name", f"its record says {value}")
+    for name, array in graph.constants.items():
+        known = graph.values.get(name)
+        if known and (known.shape != tuple(array.shape) or known.dtype.value != array.dtype.name):
+            found = f"its record says {known}"
+            raise _broken(graph, after, f"constant {name}", f"{array.dtype.name} {list(array.shape)}", found)
 
 
 def _broken(graph: Graph, after: str, where: str, needed: str, found: str) -> GraphError:

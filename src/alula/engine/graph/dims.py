@@ -6,19 +6,38 @@ In: ints and names. Out: `Dim`, an int or an `Expression`; arithmetic on either 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Union
+from dataclasses import dataclass
 
-# A product of symbols, sorted, with repetition: ("H", "W"). The empty product is the constant term.
-Product = tuple[str, ...]
+
+@dataclass(frozen=True)
+class Quotient:
+    """A quotient, rounded down, that does not divide: it counts as one unknown."""
+
+    numerator: Dim
+    denominator: Dim
+
+    def __str__(self) -> str:
+        """For example `((H + 1) // 2)`."""
+        return f"({self.numerator} // {self.denominator})"
+
+
+# What polynomials are made of: a symbol's name, or a quotient.
+Atom = str | Quotient
+# A product of atoms, sorted, with repetition: ("H", "W"). The empty product is the constant term.
+Product = tuple[Atom, ...]
 
 
 class Expression:
-    """A polynomial with integer coefficients over symbols; a quotient that does not divide is a symbol of its own."""
+    """A polynomial with integer coefficients over symbols and quotients.
+
+    Dimensions are numbers of elements: an unknown one is taken as positive.
+    """
 
     __slots__ = ("terms",)
 
     def __init__(self, terms: Mapping[Product, int]) -> None:
-        self.terms = {product: factor for product, factor in sorted(terms.items()) if factor}
+        kept = sorted(((product, factor) for product, factor in terms.items() if factor), key=_place)
+        self.terms = dict(kept)
 
     def __add__(self, other: Dim) -> Dim:
         """Sum."""
@@ -46,23 +65,28 @@ class Expression:
         terms: dict[Product, int] = {}
         for mine, factor in self.terms.items():
             for theirs, times in _terms(other).items():
-                product = tuple(sorted(mine + theirs))
+                product = tuple(sorted(mine + theirs, key=_atom_place))
                 terms[product] = terms.get(product, 0) + factor * times
         return _simplest(terms)
 
     __rmul__ = __mul__
 
     def __floordiv__(self, other: Dim) -> Dim:
-        """Quotient, rounded down; exact where every term divides, else an opaque symbol such as `((H + 1) // 2)`."""
-        if isinstance(other, int) and all(factor % other == 0 for factor in self.terms.values()):
-            return _simplest({product: factor // other for product, factor in self.terms.items()})
-        if self == other:
-            return 1
-        return symbol(f"({self} // {other})")
+        """Quotient, rounded down; terms that divide come out: `(2*H + 1) // 2` is `H`, `(H + 3) // 2` keeps a quotient.
+
+        Raises:
+            ZeroDivisionError: the divisor is the number 0.
+        """
+        if not isinstance(other, int):
+            return 1 if self == other else _atom(Quotient(self, other))
+        whole = {product: factor // other for product, factor in self.terms.items()}
+        rest = _simplest({product: factor % other for product, factor in self.terms.items()})
+        # What is left of a constant is smaller than the divisor and adds nothing.
+        return _simplest(whole) + (0 if isinstance(rest, int) else _atom(Quotient(rest, other)))
 
     def __rfloordiv__(self, other: int) -> Dim:
         """Quotient of a number by an unknown."""
-        return symbol(f"({other} // {self})")
+        return _atom(Quotient(other, self)) if other else 0
 
     def __eq__(self, other: object) -> bool:
         """Equal when the polynomials are."""
@@ -74,20 +98,53 @@ class Expression:
 
     def __str__(self) -> str:
         """For example `2*H + 1`."""
-        parts = ["*".join(([str(f)] if f != 1 or not p else []) + list(p)) for p, f in reversed(self.terms.items())]
+        parts = [
+            "*".join([str(factor)] * (factor != 1 or not product) + [str(atom) for atom in product])
+            for product, factor in reversed(self.terms.items())
+        ]
         text = " + ".join(parts)
         return f"({text})" if len(parts) > 1 else text
 
     __repr__ = __str__
 
 
-Dim = Union[int, Expression]
+Dim = int | Expression
 Shape = tuple[Dim, ...]
 
 
 def symbol(name: str) -> Expression:
     """The unknown called `name`."""
-    return Expression({(name,): 1})
+    return _atom(name)
+
+
+def symbols(dim: Dim) -> frozenset[str]:
+    """The names of all unknowns inside a dimension."""
+    atoms = {atom for product in _terms(dim) for atom in product}
+    names = frozenset(atom for atom in atoms if isinstance(atom, str))
+    quotients = [atom for atom in atoms if isinstance(atom, Quotient)]
+    return names.union(*(symbols(part) for q in quotients for part in (q.numerator, q.denominator)))
+
+
+def substitute(dim: Dim, bindings: Mapping[str, int]) -> Dim:
+    """The dimension with some symbols replaced by numbers, those inside quotients included.
+
+    Raises:
+        ZeroDivisionError: a divisor becomes 0.
+    """
+    if isinstance(dim, int):
+        return dim
+    total: Dim = 0
+    for atoms, factor in dim.terms.items():
+        term: Dim = factor
+        for atom in atoms:
+            term = term * _bound(atom, bindings)
+        total = total + term
+    return total
+
+
+def substitute_shape(shape: Shape, bindings: Mapping[str, int]) -> Shape:
+    """The shape with some symbols replaced by numbers; see `substitute`."""
+    return tuple(substitute(dim, bindings) for dim in shape)
 
 
 def is_static(shape: Shape) -> bool:
@@ -114,6 +171,24 @@ def product(dims: Shape) -> Dim:
     for dim in dims:
         total = dim * total
     return total
+
+
+def _atom(atom: Atom) -> Expression:
+    return Expression({(atom,): 1})
+
+
+def _bound(atom: Atom, bindings: Mapping[str, int]) -> Dim:
+    if isinstance(atom, Quotient):
+        return substitute(atom.numerator, bindings) // substitute(atom.denominator, bindings)
+    return bindings[atom] if atom in bindings else _atom(atom)
+
+
+def _atom_place(atom: Atom) -> tuple[bool, str]:
+    return isinstance(atom, Quotient), str(atom)
+
+
+def _place(term: tuple[Product, int]) -> tuple[tuple[bool, str], ...]:
+    return tuple(map(_atom_place, term[0]))
 
 
 def _terms(dim: Dim) -> Mapping[Product, int]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Union
+from typing import Literal
+
+from alula.base.errors import InternalError
 
 Primitive = Literal[
     "add", "sub", "mul", "div", "min", "max", "neg", "abs", "sqrt", "exp", "log", "tanh", "erf", "floor",
@@ -28,7 +30,7 @@ class Register:
         return f"r{self.index}"
 
 
-Operand = Union[Register, float]
+Operand = Register | float
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Formula:
-    """`steps` over `inputs` registers; the result is the last register."""
+    """`steps` over `inputs` registers; the result is that of the last step, or input 0 where there is no step."""
 
     inputs: int
     steps: tuple[Step, ...] = ()
@@ -67,7 +69,15 @@ class FormulaBuilder:
         return tuple(Register(index) for index in range(self.inputs))
 
     def emit(self, op: str, *operands: Operand) -> Register:
-        """Append a primitive and return its register."""
+        """Append a primitive and return its register.
+
+        Raises:
+            InternalError: there is no such primitive, or it takes another number of operands.
+        """
+        arity = 1 if op in UNARY else 2 if op in BINARY else 0
+        if arity != len(operands):
+            need = f"takes {arity} operands" if arity else "is to be a primitive"
+            raise InternalError(f"formula step {op}", need, f"got {len(operands)} operands")
         self.steps.append(Step(op, operands))
         return Register(self.inputs + len(self.steps) - 1)
 
@@ -132,7 +142,13 @@ class FormulaBuilder:
         return self.emit("floor", x)
 
     def call(self, inner: Formula, arguments: Sequence[Operand]) -> Operand:
-        """Append all steps of another formula; returns its result."""
+        """Append all steps of another formula; returns its result.
+
+        Raises:
+            InternalError: the formula takes another number of arguments.
+        """
+        if len(arguments) != inner.inputs:
+            raise InternalError(f"formula {inner}", f"takes {inner.inputs} arguments", f"got {len(arguments)}")
         registers: list[Operand] = list(arguments)
         for step in inner.steps:
             operands = tuple(registers[o.index] if isinstance(o, Register) else o for o in step.operands)

@@ -55,7 +55,11 @@ class Graph:
 
     def with_(self, *, nodes: Sequence[Node] | None = None, values: Mapping[str, Value] | None = None) -> Graph:
         """A copy with other nodes or values."""
-        return replace(self, nodes=self.nodes if nodes is None else tuple(nodes), values=values or self.values)
+        return replace(
+            self,
+            nodes=self.nodes if nodes is None else tuple(nodes),
+            values=self.values if values is None else values,
+        )
 
     def value(self, name: str) -> Value:
         """What is known of a value; an unknown one comes as float32 of unknown shape."""
@@ -67,7 +71,8 @@ class Rewrite:
     """What a pass wants done at a node: `drop` goes, `add` comes in at the place of the node that was looked at.
 
     `constants` are new arrays, `values` what is known of new values, `rename` redirects readers from one value to
-    another (the model's outputs included).
+    another (the model's outputs included; `add` excluded: it already says what it reads). Where `at` stays, `add`
+    stands before it, or behind it if it reads what `at` makes.
     """
 
     drop: tuple[Node, ...] = ()
@@ -92,9 +97,11 @@ class GraphEditor:
         self._fresh = 0
 
     def __iter__(self) -> Iterator[Node]:
-        """Nodes in order, as they are when their turn comes."""
+        """Nodes in order, each as it is when its turn comes; nodes that a rewrite brings in wait for the next round."""
         for slot in self._slots:
-            yield from tuple(slot)
+            for node in tuple(slot):
+                if self.holds(node):
+                    yield node
 
     def holds(self, node: Node) -> bool:
         """Whether the node is still part of the graph."""
@@ -129,20 +136,27 @@ class GraphEditor:
                 return name
 
     def apply(self, at: Node, rewrite: Rewrite) -> None:
-        """Carry out a rewrite that was decided at node `at`."""
+        """Carry out a rewrite that was decided at node `at`, which the graph must hold."""
         slot = self._slot_of[id(at)]
+        position = self._position_for(at, slot, rewrite)
         for node in rewrite.drop:
             self._remove(node)
-        position = self._slots[slot].index(at) if at in self._slots[slot] and self.holds(at) else len(self._slots[slot])
+        for old, new in rewrite.rename.items():
+            self._rename(old, new)
         for offset, node in enumerate(rewrite.add):
             self._insert(node, slot, position + offset)
         self.constants.update(rewrite.constants)
         self.values.update({value.name: value for value in rewrite.values})
-        for old, new in rewrite.rename.items():
-            self._rename(old, new)
 
     def freeze(self) -> Graph:
-        """The rewritten graph; constants and values that nothing mentions any more are left out."""
+        """The rewritten graph; constants and values that nothing mentions any more are left out.
+
+        The names of the model's outputs belong to its users and stay: a value that has taken an output's place takes
+        its name. Where it cannot (it is an input, a constant or another output), an `Identity` makes the output.
+        """
+        for index, public in enumerate(self.graph.outputs):
+            if self.outputs[index] != public:
+                self._publish(index, public)
         nodes = tuple(node for slot in self._slots for node in slot)
         mentioned = {name for node in nodes for name in (*node.inputs, *node.outputs)}
         mentioned.update(self.outputs)
@@ -154,6 +168,37 @@ class GraphEditor:
             constants={name: array for name, array in self.constants.items() if name in mentioned},
             values={name: value for name, value in self.values.items() if name in mentioned},
         )
+
+    def _publish(self, index: int, public: str) -> None:
+        """Let output `index` be called `public` again."""
+        if public in self._producers:
+            self._call(public, self.fresh(public))
+        name = self.outputs[index]
+        if name in self._producers and self.outputs.count(name) == 1 and name not in self.graph.outputs:
+            self._call(name, public)
+            return
+        self.outputs[index] = public
+        self.values[public] = replace(self.value(name), name=public)
+        self._slots.append([])
+        self._insert(Node("Identity", (name,), (public,)), len(self._slots) - 1, 0)
+
+    def _call(self, old: str, new: str) -> None:
+        """Give a value another name, at the node that makes it and at all that read it."""
+        producer = self._producers[old]
+        outputs = tuple(new if name == old else name for name in producer.outputs)
+        self._exchange(producer, replace(producer, outputs=outputs))
+        self._rename(old, new)
+        if old in self.values:
+            self.values[new] = replace(self.values.pop(old), name=new)
+
+    def _position_for(self, at: Node, slot: int, rewrite: Rewrite) -> int:
+        """Where in its slot `add` goes, counted without the dropped nodes."""
+        gone = set(map(id, rewrite.drop))
+        nodes = self._slots[slot]
+        before = nodes[: next(index for index, node in enumerate(nodes) if node is at)]
+        position = sum(id(node) not in gone for node in before)
+        reads = {name for node in rewrite.add for name in node.inputs}
+        return position + (id(at) not in gone and not reads.isdisjoint(at.outputs))
 
     def _remove(self, node: Node) -> None:
         slot = self._slots[self._slot_of.pop(id(node))]
@@ -176,13 +221,19 @@ class GraphEditor:
 
     def _rename(self, old: str, new: str) -> None:
         self.outputs = [new if name == old else name for name in self.outputs]
-        for reader in dict.fromkeys(map(id, self._consumers.get(old, ()))):
-            node = next(n for n in self._consumers[old] if id(n) == reader)
-            slot = self._slot_of[reader]
-            position = next(i for i, other in enumerate(self._slots[slot]) if other is node)
-            self._remove(node)
-            inputs = tuple(new if name == old else name for name in node.inputs)
-            self._insert(replace(node, inputs=inputs), slot, position)
+        self._redirect(old, new)
+
+    def _redirect(self, old: str, new: str) -> None:
+        for node in tuple(self._consumers.get(old, ())):
+            if self.holds(node):  # a node that reads the value twice comes by twice, changed the first time
+                inputs = tuple(new if name == old else name for name in node.inputs)
+                self._exchange(node, replace(node, inputs=inputs))
+
+    def _exchange(self, old: Node, new: Node) -> None:
+        slot = self._slot_of[id(old)]
+        position = next(index for index, node in enumerate(self._slots[slot]) if node is old)
+        self._remove(old)
+        self._insert(new, slot, position)
 
 
 def _without_one(nodes: Iterable[Node], gone: Node) -> list[Node]:

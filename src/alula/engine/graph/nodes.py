@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from alula.engine.graph.graph import Graph
 
 Array = np.ndarray[Any, Any]
-Attribute = Union[int, float, str, bytes, tuple[int, ...], tuple[float, ...], tuple[str, ...], Array, Formula, "Graph"]
+Attribute: TypeAlias = (
+    "int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array | Formula | Graph"
+)
 
 # The domain of operators that only passes write; ONNX's own domain is the empty string.
 INTERNAL = "alula"
@@ -43,8 +45,13 @@ class Value:
 
     def __str__(self) -> str:
         """For example `%x float32 [1, 64, 56, 56] /16`."""
+        return f"%{self.name} {self.form}"
+
+    @property
+    def form(self) -> str:
+        """All but the name: `float32 [1, 64, 56, 56] /16`."""
         dims = "?" if self.shape is None else f"[{', '.join(map(str, self.shape))}]"
-        return f"%{self.name} {self.dtype} {dims}" + (f" /{self.block}" if self.block else "")
+        return f"{self.dtype} {dims}" + (f" /{self.block}" if self.block else "")
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ _LONGEST_TUPLE = 12
 def show_graph(graph: Graph) -> str:
     """The whole graph.
 
-    The form is: a header, inputs, constants used (shape only), nodes as `%out = Op(%in, ...) {attributes} : type`,
-    outputs.
+    The form is: a header, inputs, nodes as `%out = Op(%in, #constant[shape], ...) {attributes} : type`, outputs.
     """
     lines = [f"graph {graph.name or 'model'} {{"]
     lines += [f"  input {value}" for value in graph.inputs]
@@ -33,8 +32,7 @@ def show_node(graph: Graph, node: Node) -> str:
     inputs = ", ".join(_operand(graph, name) for name in node.inputs)
     domain = f"{node.domain}." if node.domain else ""
     shown = ", ".join(f"{key}={_attribute(value)}" for key, value in node.attributes.items())
-    value = graph.value(node.output)
-    kind = str(value).split(" ", 1)[1]
+    kind = graph.value(node.output).form
     return f"{outputs} = {domain}{node.op}({inputs}){' {' + shown + '}' if shown else ''} : {kind}"
 
 
