@@ -129,6 +129,37 @@ def reductions(kernel: Convolution) -> tuple[Reduction, ...]:
     return tuple(result)
 
 
+@dataclass(frozen=True)
+class Series:
+    """`count` reductions of one shape whose places advance by equal steps: one loop instead of copies of the code."""
+
+    first: Reduction
+    count: int = 1
+    step: tuple[int, int, int] = (0, 0, 0)
+
+
+def series(kernel: Convolution) -> tuple[Series, ...]:
+    """The reductions, joined where they form a series; `step` is that of start, low and offset."""
+    joined: list[Series] = []
+    previous: Reduction | None = None
+    for piece in reductions(kernel):
+        if previous is not None and _alike(kernel, previous, piece):
+            last = joined[-1]
+            step = (piece.start - previous.start, piece.low - previous.low, piece.offset - previous.offset)
+            if last.count == 1 or step == last.step:
+                joined[-1] = Series(last.first, last.count + 1, step)
+                previous = piece
+                continue
+        joined.append(Series(piece))
+        previous = piece
+    return tuple(joined)
+
+
+def _alike(kernel: Convolution, a: Reduction, b: Reduction) -> bool:
+    shapes = [(r.vectors, r.count, _channels(kernel, r.low + r.count - 1)) for r in (a, b)]
+    return shapes[0] == shapes[1]
+
+
 def pack_convolution(kernel: Convolution, weights: Array, bias: Array | None) -> Array:
     """Bias [K padded], then for each group of output blocks [input channel][kernel row][kernel column][outputs].
 
@@ -166,9 +197,9 @@ def _channels(kernel: Convolution, index: int) -> int:
 
 @dataclass(frozen=True)
 class _Part:
-    """A stretch of one reduction: `blocks` whole input blocks or one smaller one, from block `low` on."""
+    """A stretch of one reduction: `blocks` whole input blocks or one smaller one, from its `low`-th block on."""
 
-    low: Index
+    low: int
     blocks: int
     channels: int
     first: bool
@@ -182,8 +213,7 @@ class _Emitter:
         self.k = kernel
         self.f = function
         self.block = function.target.block
-        self.pieces = reductions(kernel)
-        widest = max(piece.vectors for piece in self.pieces)
+        widest = max(piece.vectors for piece in reductions(kernel))
         self.tiles = balanced(kernel.out_size[1], tile_pixels(function.target, widest))
         in_h, in_w = kernel.in_size
         # Distances in x, in floats.
@@ -201,50 +231,55 @@ class _Emitter:
 
     def emit(self) -> Function:
         f, k = self.f, self.k
-        for number, piece in enumerate(self.pieces):
-            low: Index = 0
-            high: Index = k.batch
+        seen = 0
+        for run in series(k):
+            low: Index = seen
+            high: Index = seen + run.count
             if k.split == "groups":
-                mine = f.compare("sle", "%lo", number)
-                mine = f.choose(mine, f.compare("slt", number, "%hi"), "false", "i1")
-                high = f.choose(mine, str(k.batch), "0", "i64")
+                low, high = f.most("%lo", low), f.least("%hi", high)
 
-            def image(n: Index, _: Carried, piece: Reduction = piece) -> Carried:
-                self._piece(piece, n)
+            def piece(q: Index, _: Carried, run: Series = run, seen: int = seen) -> Carried:
+                number = f.sub(q, seen)
+                f.loop(0, k.batch, 1, lambda n, _: self._piece(run, number, n))
                 return []
 
-            f.loop(low, high, 1, image)
+            f.loop(low, high, 1, piece)
+            seen += run.count
         return f
 
-    def _piece(self, piece: Reduction, n: Index) -> None:
+    def _piece(self, run: Series, number: Index, n: Index) -> Carried:
         f, k = self.f, self.k
-        x = f.at("%x", f.mul(n, self.in_image))
-        offset = f.add(f.mul(n, self.out_blocks * self.out_plane), piece.start * self.out_plane)
-        extras = tuple(f.at(f"%e{i}", offset) for i in range(k.extras))
-        out = Output(f.at("%y", offset), (), self.out_plane, piece.vectors, extras)
-        panel = f.at("%w", self.out_blocks * self.block + piece.offset)
-        bias = f.at("%w", piece.start * self.block)
+        piece = run.first
+        start, low, offset = (
+            f.add(base, f.mul(number, step))
+            for base, step in zip((piece.start, piece.low, piece.offset), run.step, strict=True)
+        )
+        x = f.at("%x", f.add(f.mul(n, self.in_image), f.mul(low, self.in_plane)))
+        here = f.add(f.mul(n, self.out_blocks * self.out_plane), f.mul(start, self.out_plane))
+        extras = tuple(f.at(f"%e{i}", here) for i in range(k.extras))
+        out = Output(f.at("%y", here), (), self.out_plane, piece.vectors, extras)
+        panel = f.at("%w", f.add(self.out_blocks * self.block, offset))
+        bias = f.at("%w", f.mul(start, self.block))
         for part, count in self._parts(piece):
 
             def body(index: Index, _: Carried, part: _Part = part) -> Carried:
-                low = f.add(part.low, f.mul(index, part.blocks))
-                here = _Part(low, part.blocks, part.channels, part.first, part.last)
+                block = f.add(part.low, f.mul(index, part.blocks))
                 per_block = k.window.taps * piece.vectors * self.block * _channels(k, 0)
-                w = f.at(panel, f.mul(f.sub(low, piece.low), per_block))
-                self._rows(here, n, (f.at(x, f.mul(low, self.in_plane)), w, bias), out)
+                w = f.at(panel, f.mul(block, per_block))
+                self._rows(part, n, (f.at(x, f.mul(block, self.in_plane)), w, bias), out)
                 return []
 
             f.loop(0, count, 1, body)
+        return []
 
     def _parts(self, piece: Reduction) -> list[tuple[_Part, int]]:
         """Parts with how often each stands: first, middle ones, the rest, and a smaller last block."""
-        whole = _channels(self.k, piece.low)
-        end = piece.low + piece.count
-        tail = _channels(self.k, end - 1)
+        whole = _channels(self.k, 0)
+        tail = _channels(self.k, piece.low + piece.count - 1)
         full = piece.count if tail == whole else piece.count - 1
-        cuts = [(low, min(self.slab, piece.low + full - low), whole) for low in range(piece.low, piece.low + full, self.slab)]
+        cuts = [(low, min(self.slab, full - low), whole) for low in range(0, full, self.slab)]
         if tail != whole:
-            cuts.append((end - 1, 1, tail))
+            cuts.append((piece.count - 1, 1, tail))
         parts: list[tuple[_Part, int]] = []
         for index, (low, blocks, channels) in enumerate(cuts):
             first, last = index == 0, index == len(cuts) - 1

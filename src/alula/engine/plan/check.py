@@ -23,7 +23,7 @@ def check_plan(plan: Plan) -> None:
             _check_range(plan, step, operand)
         for name in _reads(step):
             place = _interval(plan, name)
-            if place and not any(start == place[0] for start, _ in holder):
+            if place and holder.get(place) != plan.roots.get(name, name):
                 raise _wrong(plan, step, f"value {name} at {place[0]}", "it was overwritten or never made")
         for name in _writes(step):
             place = _interval(plan, name)
@@ -51,6 +51,7 @@ def _writes(step: Step) -> list[str]:
 
 
 def _interval(plan: Plan, name: str) -> tuple[int, int] | None:
+    name = plan.roots.get(name, name)
     tensor = plan.places.get(name)
     if tensor is None:
         return None

@@ -64,6 +64,7 @@ def make_plan(graph: Graph, target: Target, options: PlanOptions = PlanOptions()
         output_offsets=tuple(layout.offsets[root] for root in output_roots(drafts)),
         places=layout.places(),
         blocks={name: value.block for name, value in drafts.values.items() if value.block},
+        roots=dict(drafts.roots),
         metadata=graph.metadata,
     )
 

@@ -85,6 +85,7 @@ class Plan:
         scratch_bytes: working memory of one worker.
         output_offsets: arena offset of each output, used when the caller brings no memory.
         blocks: layout of values that live in blocks, by name, for tools that look inside.
+        roots: for a value that is another's bytes under another shape, that other one.
         places: where each intermediate value lives while it is alive, for tools that look inside.
     """
 
@@ -99,4 +100,5 @@ class Plan:
     output_offsets: tuple[int, ...]
     places: Mapping[str, PlacedTensor] = field(default_factory=lambda: MappingProxyType({}))
     blocks: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    roots: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
