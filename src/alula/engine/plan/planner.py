@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Union
 
+import numpy as np
+
 from alula.base.errors import LimitError
 from alula.base.tensors import TensorSpec
 from alula.engine.graph.dims import static
@@ -115,7 +117,7 @@ class _Layout:
         operands += [self._operand(name) for name in draft.writes]
         names = tuple(dict.fromkeys(_names(draft.reads)))
         moved = sum(self.drafts.size(name) for name in (*names, *draft.writes) if name in self.drafts.values)
-        moved += sum(read.nbytes for read in draft.reads if isinstance(read, Array))
+        moved += sum(read.nbytes for read in draft.reads if isinstance(read, np.ndarray))
         return NativeStep(
             draft.kernel, tuple(operands), draft.node.label, draft.flops, moved, draft.writes,
             tuple(name for name in names if name not in self.drafts.graph.constants),
