@@ -17,7 +17,9 @@ def _raise_late() -> None:
 
 def test_message_shows_all_parts_in_reading_order() -> None:
     """A user sees the place, the need, what was found, the details and then the way out."""
-    error = GraphError("conv1 (Conv)", "needs 64 channels", "x has 32", "alula show graph m.onnx", "model m\nafter fold")
+    error = GraphError(
+        "conv1 (Conv)", "needs 64 channels", "x has 32", "alula show graph m.onnx", "model m\nafter fold"
+    )
 
     text = str(error)
 
