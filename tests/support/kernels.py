@@ -47,7 +47,7 @@ def run_kernel(
         outputs: written in place; must be contiguous.
         pieces: how many calls share the units.
     """
-    function = _function(kernel, target, len(inputs) + len(outputs) + (kernel.scratch > 0))
+    function = _function(kernel.emit("kernel", target), target, len(inputs) + len(outputs) + (kernel.scratch > 0))
     cages = [_Cage(array) for array in inputs]
     pens = [_Pen(array) for array in outputs]
     scratch = np.full(kernel.scratch + 128, 0xFF, np.uint8)
@@ -152,8 +152,8 @@ _engines: list[object] = []
 
 
 @cache
-def _function(kernel: Kernel, target: Target, pointers: int) -> Any:  # noqa: ANN401  a ctypes function
-    module = llvm.parse_assembly(kernel.emit("kernel", target))
+def _function(text: str, target: Target, pointers: int) -> Any:  # noqa: ANN401  a ctypes function
+    module = llvm.parse_assembly(text)
     module.verify()
     engine = llvm.create_mcjit_compiler(module, _machine(target, jit=True))
     engine.finalize_object()

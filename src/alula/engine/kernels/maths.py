@@ -50,7 +50,7 @@ _SMALLEST_NORMAL = 1.17549435e-38
 
 
 def exp(f: Function, x: str) -> str:
-    """e to the x; within 2 ulp, subnormal results may come as 0; exp(-inf) = 0, overflow gives inf, NaN stays.
+    """Raise e to the power x: within 2 ulp, subnormal results may come as 0; exp(-inf) = 0, overflow gives inf, NaN stays.
 
     Cephes' method: x = n ln 2 + r, a polynomial of r, times 2^n.
     """
@@ -66,7 +66,7 @@ def exp(f: Function, x: str) -> str:
 
 
 def log(f: Function, x: str) -> str:
-    """Natural logarithm; within 2 ulp; log(0) = -inf, log of less than 0 and of NaN is NaN, log(inf) = inf.
+    """Natural logarithm: within 2 ulp; log(0) = -inf, log of less than 0 and of NaN is NaN, log(inf) = inf.
 
     Cephes' method: x = 2^e (1 + g) with 1 + g in [sqrt(1/2), sqrt(2)], a polynomial of g.
     """
@@ -115,7 +115,7 @@ def _exp_scalef(f: Function, x: str) -> str:
 
 
 def _exp_reduced(f: Function, x: str) -> tuple[str, str]:
-    """n + `_ROUND` and exp(x - n ln 2), where n is x / ln 2 rounded."""
+    """Return n + `_ROUND` and exp(x - n ln 2), where n is x / ln 2 rounded."""
     shifted = f.fma(x, f.constant(1.44269504088896341), f.constant(_ROUND))
     n = f.arithmetic("fsub", shifted, f.constant(_ROUND))
     r = f.fma(n, f.constant(-_LN2_HIGH), x)
@@ -144,7 +144,7 @@ def _polynomial(f: Function, x: str, coefficients: Sequence[float]) -> str:
     return result
 
 
-def _where(f: Function, relation: str, a: str, b: str, yes: str, no: str) -> str:  # noqa: PLR0913  two pairs, one relation
+def _where(f: Function, relation: str, a: str, b: str, yes: str, no: str) -> str:
     """`yes` in the lanes where `a relation b`, else `no`."""
     holds = f.op(f"fcmp {relation} {f.vector} {a}, {b}")
     return f.op(f"select <{f.lanes} x i1> {holds}, {f.vector} {yes}, {f.vector} {no}")
