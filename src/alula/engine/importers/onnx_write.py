@@ -1,0 +1,206 @@
+"""Writing graphs as ONNX files: for models that alula builds itself, and for round trips in tests.
+
+In: Graph. Out: the bytes of a ModelProto, or a file that appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from alula.base.errors import UnsupportedError
+from alula.base.tensors import DType
+from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import Array, Attribute, Node, Value
+from alula.engine.importers.onnx_messages import (
+    ATTRIBUTE,
+    DIMENSION,
+    ENTRY,
+    GRAPH,
+    MODEL,
+    NODE,
+    OPSET,
+    SHAPE,
+    TENSOR,
+    TENSOR_TYPE,
+    TYPE,
+    VALUE_INFO,
+)
+from alula.engine.importers.onnx_tensor import ONNX_DTYPES
+from alula.engine.importers.records import MessageType
+from alula.engine.importers.wire import FIXED32, LENGTH, VARINT
+
+_IR_VERSION = 8  # read by every runtime since 2021; nothing newer is needed
+_NUMBERS = {dtype: number for number, dtype in ONNX_DTYPES.items()}
+_FLOAT, _INT, _STRING, _TENSOR, _GRAPH, _FLOATS, _INTS, _STRINGS = range(1, 9)
+_PRODUCER_NAME = 2
+
+Content = int | str | bytes | np.float32
+
+
+def write_onnx(graph: Graph, path: Path, opset: int) -> None:
+    """Write `graph` to `path`, replacing what is there only when all bytes are written.
+
+    Args:
+        graph: what to write; outputs should be described in its values.
+        path: the file; its folder must exist.
+        opset: the version of ONNX's own operators that the nodes follow.
+
+    Raises:
+        UnsupportedError: an attribute that ONNX has no form for.
+    """
+    data = onnx_bytes(graph, opset)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def onnx_bytes(graph: Graph, opset: int) -> bytes:
+    """The graph as a serialized ModelProto; see `write_onnx`."""
+    domains = {node.domain for node in graph.nodes} - {""}
+    opsets = {"": opset} | {domain: graph.opsets.get(domain, 1) for domain in sorted(domains)}
+    return b"".join(
+        (
+            _field(MODEL, "ir_version", _IR_VERSION),
+            _tagged(_PRODUCER_NAME, "alula"),
+            _field(MODEL, "graph", _graph(graph)),
+            *(_field(MODEL, "opset_import", _opset(*pair)) for pair in opsets.items()),
+            *(_field(MODEL, "metadata_props", _entry(*pair)) for pair in graph.metadata.items()),
+        ),
+    )
+
+
+def _graph(graph: Graph) -> bytes:
+    return b"".join(
+        (
+            *(_field(GRAPH, "node", _node(node)) for node in graph.nodes),
+            _tagged(2, graph.name or "graph"),
+            *(_field(GRAPH, "initializer", _tensor(name, array)) for name, array in graph.constants.items()),
+            *(_field(GRAPH, "input", _value(value)) for value in graph.inputs),
+            *(_field(GRAPH, "output", _value(graph.value(name))) for name in graph.outputs),
+        ),
+    )
+
+
+def _opset(domain: str, version: int) -> bytes:
+    return _field(OPSET, "domain", domain) + _field(OPSET, "version", version)
+
+
+def _entry(key: str, value: str) -> bytes:
+    return _field(ENTRY, "key", key) + _field(ENTRY, "value", value)
+
+
+def _node(node: Node) -> bytes:
+    return b"".join(
+        (
+            _repeated(NODE, "input", node.inputs),
+            _repeated(NODE, "output", node.outputs),
+            _field(NODE, "name", node.name),
+            _field(NODE, "op_type", node.op),
+            _field(NODE, "domain", node.domain),
+            *(_field(NODE, "attribute", _attribute(node, *pair)) for pair in node.attributes.items()),
+        ),
+    )
+
+
+def _attribute(node: Node, name: str, value: Attribute) -> bytes:
+    kind, body = _attribute_value(value)
+    if not kind:
+        found = f"attribute {name} holds a {type(value).__name__}"
+        raise UnsupportedError(node.label, "needs attributes that ONNX has a form for", found)
+    return _field(ATTRIBUTE, "name", name) + body + _field(ATTRIBUTE, "type", kind)
+
+
+def _attribute_value(value: Attribute) -> tuple[int, bytes]:
+    """The type number of an attribute's value and its field; zero for a value without a form."""
+    match value:
+        case int():
+            found = _INT, _field(ATTRIBUTE, "i", value)
+        case float():
+            found = _FLOAT, _field(ATTRIBUTE, "f", np.float32(value))
+        case str() | bytes():
+            found = _STRING, _field(ATTRIBUTE, "s", value)
+        case np.ndarray():
+            found = _TENSOR, _field(ATTRIBUTE, "t", _tensor("", value))
+        case Graph():
+            found = _GRAPH, _field(ATTRIBUTE, "g", _graph(value))
+        case tuple():
+            found = _attribute_list(value)
+        case _:
+            found = 0, b""
+    return found
+
+
+def _attribute_list(values: Sequence[int | float | str]) -> tuple[int, bytes]:
+    whole = [value for value in values if isinstance(value, int)]
+    texts = [value for value in values if isinstance(value, str)]
+    if len(whole) == len(values):
+        return _INTS, _repeated(ATTRIBUTE, "ints", whole)
+    if len(texts) == len(values):
+        return _STRINGS, _repeated(ATTRIBUTE, "strings", texts)
+    return _FLOATS, _repeated(ATTRIBUTE, "floats", [np.float32(value) for value in values])
+
+
+def _tensor(name: str, array: Array) -> bytes:
+    return b"".join(
+        (
+            _repeated(TENSOR, "dims", array.shape),
+            _field(TENSOR, "data_type", _NUMBERS[DType(array.dtype.name)]),
+            _field(TENSOR, "name", name),
+            _field(TENSOR, "raw_data", np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()),
+        ),
+    )
+
+
+def _value(value: Value) -> bytes:
+    info = _field(TENSOR_TYPE, "elem_type", _NUMBERS[value.dtype])
+    if value.shape is not None:
+        dims = (
+            _field(DIMENSION, "dim_value", dim) if isinstance(dim, int) else _field(DIMENSION, "dim_param", str(dim))
+            for dim in value.shape
+        )
+        info += _field(TENSOR_TYPE, "shape", _repeated(SHAPE, "dim", dims))
+    kind = _field(TYPE, "tensor_type", info)
+    return _field(VALUE_INFO, "name", value.name) + _field(VALUE_INFO, "type", kind)
+
+
+def _repeated(message: MessageType, name: str, contents: Iterable[Content]) -> bytes:
+    return b"".join(_field(message, name, content) for content in contents)
+
+
+def _field(message: MessageType, name: str, content: Content) -> bytes:
+    return _tagged(_field_numbers(message)[name], content)
+
+
+def _field_numbers(message: MessageType) -> Mapping[str, int]:
+    return {row.name: number for number, row in message.fields.items()}
+
+
+def _tagged(number: int, content: Content) -> bytes:
+    """One field: a varint for integers, four bytes for floats, else a length and the bytes."""
+    if isinstance(content, np.float32):
+        return _varint(number << 3 | FIXED32) + struct.pack("<f", content)
+    if isinstance(content, int):
+        return _varint(number << 3 | VARINT) + _varint(content)
+    data = content.encode() if isinstance(content, str) else content
+    return _varint(number << 3 | LENGTH) + _varint(len(data)) + data
+
+
+def _varint(number: int) -> bytes:
+    rest = number & ((1 << 64) - 1)
+    out = bytearray()
+    while rest > 0x7F:  # noqa: PLR2004  the continuation bit
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
