@@ -17,33 +17,41 @@ _ROOT = "alula"
 
 @dataclass(frozen=True)
 class Row:
-    """One room: its dotted name, the rooms and the outside libraries that it may import."""
+    """One room: its dotted name, the rooms and the outside libraries that it may import.
+
+    A row that stands `alone` speaks for the room's `__init__` file only; what is inside has rows of its own.
+    """
 
     room: str
+    alone: bool
     rooms: tuple[str, ...]
     libraries: frozenset[str]
+
+    def covers(self, module: str) -> bool:
+        """Whether the row speaks for a module."""
+        return module == self.room if self.alone else _inside(module, self.room)
 
     def allows(self, module: str) -> bool:
         """Whether the room may import a module."""
         if not _inside(module, _ROOT):
             library = module.split(".", maxsplit=1)[0]
             return library in self.libraries or library in sys.stdlib_module_names
-        if self.room != _ROOT and _inside(module, self.room):
+        if self.covers(module):
             return True
         return any(_inside(module, room) if room != _ROOT else module == _ROOT for room in self.rooms)
 
 
 def parse_row(text: str) -> Row:
-    """A row such as `engine.graph: base; numpy`."""
+    """A row such as `engine.graph: base; numpy` or `engine alone: base`."""
     room, _, allowed = text.partition(":")
     rooms, _, libraries = allowed.partition(";")
-    return Row(_full(room.strip()), tuple(map(_full, rooms.split())), frozenset(libraries.split()))
+    name, *alone = room.split()
+    return Row(_full(name), alone == ["alone"], tuple(map(_full, rooms.split())), frozenset(libraries.split()))
 
 
 def row_of(module: str, rows: tuple[Row, ...]) -> Row | None:
-    """The row with the longest name around a module; the root's row speaks for the root's own file only."""
-    fitting = [row for row in rows if module == row.room or (row.room != _ROOT and _inside(module, row.room))]
-    return max(fitting, key=lambda row: len(row.room), default=None)
+    """The row with the longest name that speaks for a module."""
+    return max((row for row in rows if row.covers(module)), key=lambda row: len(row.room), default=None)
 
 
 class RoomsContract(Contract):
