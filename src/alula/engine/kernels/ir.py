@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Union
 
 from alula.engine.kernels.target import Target
 
-Index = Union[int, str]
+Index = int | str
 Carried = list[str]
 LoopBody = Callable[[Index, Carried], Carried]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, Union
+from typing import Literal
 
 from alula.base.tensors import DType, TensorSpec
 from alula.engine.graph.nodes import Array, Node
@@ -72,7 +72,7 @@ class HostStep:
     reason: str
 
 
-Step = Union[NativeStep, HostStep]
+Step = NativeStep | HostStep
 
 
 @dataclass(frozen=True)
