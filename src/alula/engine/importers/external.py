@@ -13,6 +13,7 @@ from alula.engine.importers.files import map_handle, shown
 
 _MOST_FILES = 256
 _MOST_PARTS = 32
+_MOST_CLAIMS = 4  # tensors may share bytes, but some dtypes are converted, which takes memory each time
 _HINT = "keep the data as a plain file of its own inside the model's folder"
 
 
@@ -28,6 +29,7 @@ class ExternalFiles:
         self._folder = folder
         self._model = model
         self._mapped: dict[str, memoryview] = {}
+        self._claimed = 0
 
     def view(self, location: str, offset: int, size: int) -> memoryview:
         """`size` bytes at `offset` of the file at `location`.
@@ -45,6 +47,10 @@ class ExternalFiles:
         if offset + size > len(data):
             found = f"the file has {len(data)}"
             raise ModelFileError(self._where(location), f"needs {size} bytes at {offset}", found)
+        self._claimed += size
+        if self._claimed > _MOST_CLAIMS * sum(map(len, self._mapped.values())):
+            found = f"tensors claim every byte {_MOST_CLAIMS} times over"
+            raise LimitError(self._where(location), "needs tensors that lie apart", found)
         return data[offset : offset + size]
 
     def _where(self, location: str) -> str:
