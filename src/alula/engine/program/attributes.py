@@ -123,10 +123,12 @@ def _decode_operand(content: Json, registers: int) -> Operand:
     return float(_decode(content))
 
 
-_DECODERS: Mapping[str, Callable[[Json], Any]] = MappingProxyType({
-    "float": _decode_float,
-    "bytes": lambda content: base64.b64decode(content, validate=True),
-    "tuple": _decode_tuple,
-    "array": _decode_array,
-    "formula": _decode_formula,
-})
+_DECODERS: Mapping[str, Callable[[Json], Any]] = MappingProxyType(
+    {
+        "float": _decode_float,
+        "bytes": lambda content: base64.b64decode(content, validate=True),
+        "tuple": _decode_tuple,
+        "array": _decode_array,
+        "formula": _decode_formula,
+    }
+)

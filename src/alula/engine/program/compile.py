@@ -37,7 +37,9 @@ def compile_text(text: str, target: Target) -> bytes:
             module.verify()
             return bytes(machine.emit_object(module))
     except RuntimeError as error:
-        raise InternalError("generated code", "text that LLVM accepts", str(error).strip(), detail=text[:400]) from error
+        raise InternalError(
+            "generated code", "text that LLVM accepts", str(error).strip(), detail=text[:400]
+        ) from error
 
 
 def assembly_of(text: str, target: Target) -> str:
@@ -52,7 +54,9 @@ def assembly_of(text: str, target: Target) -> str:
         with llvm.parse_assembly(head + text) as module:
             return str(machine.emit_assembly(module))
     except RuntimeError as error:
-        raise InternalError("generated code", "text that LLVM accepts", str(error).strip(), detail=text[:400]) from error
+        raise InternalError(
+            "generated code", "text that LLVM accepts", str(error).strip(), detail=text[:400]
+        ) from error
 
 
 def compile_all(
@@ -101,6 +105,4 @@ def _prepared() -> bool:
 def _machine(target: Target) -> llvm.TargetMachine:
     _prepared()
     chosen = llvm.Target.from_triple(target.triple)
-    return chosen.create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small"
-    )
+    return chosen.create_target_machine(cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small")

@@ -89,9 +89,7 @@ def read_object(name: str, data: bytes) -> ElfObject:
     return ElfObject(machine, tuple(loaded), _symbols(data, headers), relocations)
 
 
-def _loaded(
-    name: str, index: int, title: str, header: tuple[int, ...], data: bytes
-) -> Section | None:
+def _loaded(name: str, index: int, title: str, header: tuple[int, ...], data: bytes) -> Section | None:
     """The section, if it has to be in the image; unwinding tables do not: nothing here unwinds."""
     kind, flags, size, alignment = header[1], header[2], header[5], header[8]
     if not flags & _ALLOC or title == ".eh_frame" or not size:

@@ -67,7 +67,7 @@ def save_program(
     chunks: dict[str, _Chunks] = {
         "code": lambda: [program.image.data],
         "weights": program.weights.chunks,
-        "extras": lambda: extras.values(),
+        "extras": extras.values,
     }
     parts: dict[str, Part] = {}
     offset = 0

@@ -11,7 +11,7 @@ from typing import Any
 
 from alula.base.plan_format import VERSION, machine_of
 from alula.base.tensors import TensorSpec
-from alula.engine.plan.records import HostStep, NativeStep, PlacedTensor, Plan, Step
+from alula.engine.plan.records import HostStep, PlacedTensor, Plan, Step
 from alula.engine.program.attributes import encode_attributes
 from alula.engine.program.build import Program
 from alula.engine.program.entry import native_segments
@@ -82,14 +82,16 @@ def _placed(placed: PlacedTensor, program: Program) -> dict[str, Json]:
 
 
 def _step(step: Step) -> Json:
-    native = isinstance(step, NativeStep)
+    if isinstance(step, HostStep):
+        written = [placed.name for placed in step.outputs]
+        return {"label": step.label, "family": "host", "flops": 0, "bytes": 0, "units": 1, "outputs": written}
     return {
         "label": step.label,
-        "family": step.kernel.family if native else "host",
-        "flops": step.flops if native else 0,
-        "bytes": step.bytes if native else 0,
-        "units": step.kernel.units if native else 1,
-        "outputs": list(step.outputs) if native else [placed.name for placed in step.outputs],
+        "family": step.kernel.family,
+        "flops": step.flops,
+        "bytes": step.bytes,
+        "units": step.kernel.units,
+        "outputs": list(step.outputs),
     }
 
 

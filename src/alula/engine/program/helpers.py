@@ -16,7 +16,6 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import IO, Union
 
-import alula
 from alula.base.errors import InternalError
 from alula.engine.kernels.target import Target
 
@@ -106,7 +105,7 @@ def _drive(
 
 
 def _started(target: Target) -> subprocess.Popen[bytes]:
-    root = str(Path(alula.__path__[0]).parent)
+    root = str(Path(__file__).parents[3])
     command = [sys.executable, "-c", _SCRIPT, root]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  our own script
     send(_pipe(process.stdin), repr(astuple(target)).encode())

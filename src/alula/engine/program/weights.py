@@ -41,7 +41,7 @@ class WeightLayout:
 def raw_bytes(array: Array) -> memoryview:
     """The elements in row-major order, little-endian; a view where the array lies so already."""
     ordered = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return memoryview(ordered.reshape(-1).view(np.uint8))
+    return ordered.reshape(-1).view(np.uint8).data
 
 
 def lay_out_weights(arrays: Sequence[Array]) -> WeightLayout:

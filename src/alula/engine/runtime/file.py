@@ -176,4 +176,6 @@ def _mapped(descriptor: int, body: int, part: Part, protection: int) -> mmap.mma
 def _check_hash(path: str, name: str, data: mmap.mmap | None, part: Part) -> None:
     digest = hashlib.sha256(b"" if data is None else data).hexdigest()
     if digest != part.sha256:
-        raise PlanFileError(path, f"needs {name} of SHA-256 {part.sha256[:16]}...", f"found {digest[:16]}...", _RECOMPILE)
+        raise PlanFileError(
+            path, f"needs {name} of SHA-256 {part.sha256[:16]}...", f"found {digest[:16]}...", _RECOMPILE
+        )

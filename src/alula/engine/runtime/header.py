@@ -183,15 +183,19 @@ def _check_header(header: PlanHeader, where: str) -> None:
     for name, (offset, size) in header.extras.items():
         _check_range(where, f"extra {name!r}", offset, size, header.parts["extras"].size)
     for segment in header.segments:
-        if isinstance(segment, NativeCall):
-            _check_range(where, "an entry", segment.entry, 1, header.parts["code"].size)
-        else:
-            for placed in (*segment.inputs, *segment.outputs):
-                _check_placed(header, placed, f"{where}, host step {segment.label!r}")
-            if any(placed.kind in {"weights", "input"} for placed in segment.outputs):
-                raise PlanFileError(where, "needs host steps that write to the arena", "one writes elsewhere")
+        _check_segment(header, segment, where)
     for placed in header.values.values():
         _check_placed(header, placed, f"{where}, values")
+
+
+def _check_segment(header: PlanHeader, segment: Segment, where: str) -> None:
+    if isinstance(segment, NativeCall):
+        _check_range(where, "an entry", segment.entry, 1, header.parts["code"].size)
+        return
+    for placed in (*segment.inputs, *segment.outputs):
+        _check_placed(header, placed, f"{where}, host step {segment.label!r}")
+    if any(placed.kind in {"weights", "input"} for placed in segment.outputs):
+        raise PlanFileError(where, "needs host steps that write to the arena or an output", "one writes elsewhere")
 
 
 def _check_placed(header: PlanHeader, placed: Placed | None, where: str) -> None:
@@ -213,7 +217,9 @@ def _check_range(where: str, what: str, offset: int, size: int, end: int) -> Non
 
 
 def _specs(fields: Fields, name: str) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(item.text("name"), item.dtype("dtype"), item.shape("shape")) for item in fields.list_of(name))
+    return tuple(
+        TensorSpec(item.text("name"), item.dtype("dtype"), item.shape("shape")) for item in fields.list_of(name)
+    )
 
 
 def _part(fields: Fields) -> Part:
@@ -277,5 +283,3 @@ def _step(fields: Fields) -> StepInfo:
 
 def _size(spec: TensorSpec) -> int:
     return math.prod(dim for dim in spec.shape if isinstance(dim, int)) * spec.dtype.itemsize
-
-
