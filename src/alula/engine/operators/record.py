@@ -13,8 +13,8 @@ from typing import Any
 from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.formula import FormulaBuilder, Operand
-from alula.engine.graph.nodes import Array, Attribute, Node, Value
-from alula.engine.kernels.call import Selection, Select
+from alula.engine.graph.nodes import Array, Node, Value
+from alula.engine.kernels.call import Select, Selection
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Inference:
 
     node: Node
     inputs: tuple[Known | None, ...]
-    attributes: Mapping[str, Attribute]
+    attributes: Mapping[str, Any]
 
     def shape(self, index: int) -> Shape:
         """The shape of an input.
@@ -82,7 +82,8 @@ class UnknownShape(Exception):  # noqa: N818  not an error: the answer "cannot b
 Inferred = Sequence[tuple[DType, Shape]]
 Infer = Callable[[Inference], Inferred]
 Reference = Callable[..., Any]
-Lower = Callable[..., Operand]
+# None: this use cannot be written as a formula (a Pow whose exponent is no literal), and stays a step of its own.
+Lower = Callable[..., "Operand | None"]
 Upgrade = Callable[[Node, int, Callable[[Array], str]], Node]
 
 
@@ -93,10 +94,12 @@ class Operator:
     Attributes:
         since: the operator-set versions at which its definition changed; files of any of them are understood.
         inputs: names; `?` at the end marks an optional one, `*` a variadic rest.
-        attributes: defaults by name; `REQUIRED` where the file must say. Passed to `reference` as keywords.
+        attributes: defaults by name; `REQUIRED` where the file must say. Passed to `reference` and `lower` as keywords.
         infer: dtypes and shapes of the outputs.
         reference: numpy arrays in (None for a left-out optional), one array or a tuple out; the truth.
-        lower: for elementwise operators, the same as a formula: `lower(builder, *registers, **attributes)`.
+        lower: for elementwise operators, the same as a formula: `lower(builder, *operands, **attributes)`. Operands are
+            registers, float literals for scalar constants, and None for optional inputs that are left out. It may
+            return None: not possible for these operands.
         select: for the others, chooses a kernel for a node, or None to leave the step to the reference.
         upgrade: rewrites a node of an older version into the newest form: `upgrade(node, version, constant)`, where
             `constant(array)` returns the name of a new constant.

@@ -1,0 +1,125 @@
+"""Arithmetic, elementwise, with numpy's broadcasting.
+
+In: arrays of one dtype. Out: an array of their joint shape in the dtype of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from alula.engine.graph.formula import FormulaBuilder, Operand
+from alula.engine.graph.nodes import Array, Node
+from alula.engine.operators.common import Refusal, broadcast, same_as, without
+from alula.engine.operators.record import Lower, Operator
+
+
+def upgrade_broadcast(node: Node, version: int, constant: Callable[[Array], str]) -> Node:
+    """Before 7, broadcasting had to be asked for; without an axis it was numpy's.
+
+    Raises:
+        Refusal: the second input is to be aligned with an axis.
+    """
+    del constant
+    if version < 7 and "axis" in node.attributes:  # noqa: PLR2004
+        raise Refusal("broadcasting must align the last axes (opset 7)", f"axis is {node.integer('axis')}")
+    return without(node, "broadcast")
+
+
+def divide(a: Array, b: Array) -> Array:
+    """A / b; integers are truncated towards zero."""
+    if a.dtype.kind not in "iu":
+        return np.asarray(np.divide(a, b), a.dtype)
+    quotient = a // b
+    inexact = quotient * b != a
+    return np.asarray(quotient + (inexact & ((a < 0) != (b < 0))), a.dtype)
+
+
+def power(x: Array, y: Array) -> Array:
+    """X to the y, in the dtype of x."""
+    return np.asarray(np.power(x, y), x.dtype)
+
+
+def mean(*arrays: Array) -> Array:
+    """The arithmetic mean of arrays that broadcast together."""
+    return np.asarray(reduce(np.add, arrays) / arrays[0].dtype.type(len(arrays)), arrays[0].dtype)
+
+
+def _lower_power(b: FormulaBuilder, x: Operand, y: Operand) -> Operand | None:
+    """Only exponents that cheaper primitives express."""
+    if y == 1.0:
+        return x
+    if y == 2.0:  # noqa: PLR2004
+        return b.mul(x, x)
+    if y == 3.0:  # noqa: PLR2004
+        return b.mul(b.mul(x, x), x)
+    if y == 0.5:  # noqa: PLR2004
+        return b.sqrt(x)
+    return b.div(1.0, x) if y == -1.0 else None
+
+
+def _fold(primitive: str) -> Lower:
+    """A variadic operator as a chain of one binary primitive."""
+
+    def lower(b: FormulaBuilder, *operands: Operand) -> Operand:
+        return reduce(lambda left, right: b.emit(primitive, left, right), operands)
+
+    return lower
+
+
+def _lower_mean(b: FormulaBuilder, *operands: Operand) -> Operand:
+    return b.div(reduce(b.add, operands), float(len(operands)))
+
+
+def _unary(name: str, since: tuple[int, ...], reference: Callable[..., Any], lower: Lower, summary: str) -> Operator:
+    return Operator(
+        name=name, since=since, inputs=("x",), infer=same_as(), reference=reference, lower=lower, summary=summary
+    )
+
+
+def _binary(name: str, reference: Callable[..., Any], lower: Lower, summary: str) -> Operator:
+    return Operator(
+        name=name, since=(1, 6, 7, 13, 14), inputs=("a", "b"), infer=broadcast(), reference=reference, lower=lower,
+        upgrade=upgrade_broadcast, summary=summary,
+    )  # fmt: skip
+
+
+def _variadic(name: str, since: tuple[int, ...], reference: Callable[..., Any], lower: Lower, summary: str) -> Operator:
+    return Operator(
+        name=name, since=since, inputs=("x*",), infer=broadcast(), reference=reference, lower=lower, summary=summary
+    )
+
+
+POW = Operator(
+    name="Pow",
+    since=(1, 7, 12, 13, 15),
+    inputs=("x", "y"),
+    infer=broadcast(mixed=True),
+    reference=power,
+    lower=_lower_power,
+    upgrade=upgrade_broadcast,
+    summary="x to the y, in the dtype of x.",
+)
+
+OPERATORS = (
+    _binary("Add", np.add, lambda b, x, y: b.add(x, y), "a + b."),
+    _binary("Sub", np.subtract, lambda b, x, y: b.sub(x, y), "a - b."),
+    _binary("Mul", np.multiply, lambda b, x, y: b.mul(x, y), "a * b."),
+    _binary("Div", divide, lambda b, x, y: b.div(x, y), "a / b; integers are truncated towards zero."),
+    POW,
+    _unary("Sqrt", (1, 6, 13), np.sqrt, lambda b, x: b.sqrt(x), "Square root."),
+    _unary("Exp", (1, 6, 13), np.exp, lambda b, x: b.exp(x), "e to the x."),
+    _unary("Log", (1, 6, 13), np.log, lambda b, x: b.log(x), "Natural logarithm."),
+    _unary("Neg", (1, 6, 13), np.negative, lambda b, x: b.neg(x), "-x."),
+    _unary("Abs", (1, 6, 13), np.abs, lambda b, x: b.abs(x), "|x|."),
+    _unary("Reciprocal", (1, 6, 13), lambda x: x.dtype.type(1) / x, lambda b, x: b.div(1.0, x), "1 / x."),
+    _unary("Floor", (1, 6, 13), np.floor, lambda b, x: b.floor(x), "Round down."),
+    _unary("Ceil", (1, 6, 13), np.ceil, lambda b, x: b.neg(b.floor(b.neg(x))), "Round up."),
+    _variadic("Min", (1, 6, 8, 12, 13), lambda *x: reduce(np.minimum, x), _fold("min"), "The smallest; NaN wins."),
+    _variadic("Max", (1, 6, 8, 12, 13), lambda *x: reduce(np.maximum, x), _fold("max"), "The largest; NaN wins."),
+    _variadic("Sum", (1, 6, 8, 13), lambda *x: reduce(np.add, x), _fold("add"), "The sum of all inputs."),
+    _variadic("Mean", (1, 6, 8, 13), mean, _lower_mean, "The mean of all inputs."),
+)

@@ -1,0 +1,41 @@
+"""A node's attributes, complete: what the file says over the record's defaults.
+
+In: an operator and a node. Out: keywords for `reference`, `lower` and `infer`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alula.base.errors import GraphError, UnsupportedError
+from alula.engine.graph.nodes import Node
+from alula.engine.operators.record import REQUIRED, Operator
+
+
+def attributes_of(operator: Operator, node: Node) -> dict[str, Any]:
+    """All attributes by name.
+
+    Raises:
+        UnsupportedError: the node has one that the operator's newest form does not know.
+        GraphError: a required one is missing.
+    """
+    place = f"{node.label} ({node.op})"
+    unknown = sorted(set(node.attributes) - set(operator.attributes))
+    if unknown:
+        known = ", ".join(operator.attributes) or "none"
+        raise UnsupportedError(place, f"attributes of {node.op} are: {known}", f"it has {', '.join(unknown)}")
+    filled = {
+        name: _typed(node.attributes.get(name, default), default) for name, default in operator.attributes.items()
+    }
+    missing = [name for name, value in filled.items() if value is REQUIRED]
+    if missing:
+        raise GraphError(place, f"needs attribute {missing[0]}", "it is left out")
+    return filled
+
+
+def _typed(value: Any, default: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(default, float) and isinstance(value, int):
+        return float(value)
+    return value

@@ -1,0 +1,210 @@
+"""Normalisation: batch, instance, layer and local response; softmax and its logarithm.
+
+In: x [N, C, spatial...] and parameters by channel; softmax any rank. Out: the shape and dtype of x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+import numpy as np
+
+from alula.base.tensors import DType
+from alula.engine.graph.nodes import Array, Node
+from alula.engine.operators.common import Mismatch, Refusal, agree, axis_of, same_as, show, without
+from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator, Tolerance
+
+
+def _by_channel(parameter: Array, x: Array) -> Array:
+    return parameter.reshape(-1, *(1,) * (x.ndim - 2))
+
+
+def batch_norm(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, **attributes: float) -> Array:
+    """(x - mean) / sqrt(variance + epsilon) * scale + shift, by channel."""
+    _refuse_training(int(attributes["training_mode"]))
+    factor = scale / np.sqrt(variance + variance.dtype.type(attributes["epsilon"]))
+    y = (x - _by_channel(mean, x)) * _by_channel(factor, x) + _by_channel(shift, x)
+    return np.asarray(y, x.dtype)
+
+
+def _refuse_training(training_mode: int) -> None:
+    if training_mode:
+        raise Refusal("statistics must be fixed", "training_mode is 1")
+
+
+def _infer_batch_norm(at: Inference) -> Inferred:
+    _refuse_training(at.attributes["training_mode"])
+    _check_parameters(at)
+    return [(at.dtype(0), at.shape(0))]
+
+
+def _check_parameters(at: Inference) -> None:
+    x = at.shape(0)
+    if len(x) < 2:  # noqa: PLR2004  batch and channels
+        raise Mismatch("input needs batch and channels", f"it is {show(x)}")
+    for index in range(1, len(at.inputs)):
+        shape = at.shape(index)
+        if len(shape) != 1 or not agree(shape[0], x[1]):
+            raise Mismatch(f"parameters must be [{x[1]}]", f"one is {show(shape)}")
+
+
+def _upgrade_batch_norm(node: Node, version: int, constant: Callable[[Array], str]) -> Node:
+    del constant
+    if any(node.outputs[1:]):
+        raise Refusal("only inference is run", "more than one output is asked for")
+    if version < 9 and node.integer("spatial", 1) != 1:  # noqa: PLR2004
+        raise Refusal("statistics must be by channel", "spatial is 0")
+    # Before 7, is_test tells training from inference; one output alone says the same (ONNX, BatchNormalization-6).
+    return without(node, "spatial", "is_test")
+
+
+def instance_norm(x: Array, scale: Array, shift: Array, *, epsilon: float) -> Array:
+    """Each plane of each sample to mean 0 and variance 1, then scale and shift by channel."""
+    axes = tuple(range(2, x.ndim))
+    mean = x.mean(axes, keepdims=True)
+    variance = x.var(axes, keepdims=True)
+    y = (x - mean) / np.sqrt(variance + x.dtype.type(epsilon))
+    return np.asarray(y * _by_channel(scale, x) + _by_channel(shift, x), x.dtype)
+
+
+def _infer_instance_norm(at: Inference) -> Inferred:
+    _check_parameters(at)
+    return [(at.dtype(0), at.shape(0))]
+
+
+def layer_norm(
+    x: Array, scale: Array, shift: Array | None = None, *, axis: int, epsilon: float, stash_type: int
+) -> tuple[Array, Array, Array]:
+    """To mean 0 and variance 1 over all axes from `axis` on; also the mean and 1 / deviation."""
+    axes = tuple(range(axis_of(axis, x.ndim), x.ndim))
+    stashed = _stashed(x, stash_type)
+    mean = stashed.mean(axes, keepdims=True)
+    deviation = stashed - mean
+    inverse = 1 / np.sqrt((deviation * deviation).mean(axes, keepdims=True) + stashed.dtype.type(epsilon))
+    y = np.asarray(deviation * inverse, x.dtype) * scale
+    return np.asarray(y if shift is None else y + shift, x.dtype), mean, inverse
+
+
+def _stashed(x: Array, stash_type: int) -> Array:
+    if stash_type != 1:
+        raise Refusal("stash_type must be 1 (float32)", f"it is {stash_type}")
+    return np.asarray(x, np.float32)
+
+
+def _infer_layer_norm(at: Inference) -> Inferred:
+    x = at.shape(0)
+    axis = axis_of(at.attributes["axis"], len(x))
+    statistics = (*x[:axis], *(1,) * (len(x) - axis))
+    return [(at.dtype(0), x), (DType.FLOAT32, statistics), (DType.FLOAT32, statistics)]
+
+
+def local_response_norm(x: Array, *, size: int, alpha: float, beta: float, bias: float) -> Array:
+    """X / (bias + alpha / size * sum of squares over `size` neighbouring channels) ** beta (Krizhevsky 2012, 3.3)."""
+    below = (size - 1) // 2
+    squares = np.pad(x * x, ((0, 0), (below, size - 1 - below), *((0, 0),) * (x.ndim - 2)))
+    sums = np.lib.stride_tricks.sliding_window_view(squares, size, axis=1).sum(-1, dtype=x.dtype)
+    kind = x.dtype.type
+    return np.asarray(x / (kind(bias) + kind(alpha / size) * sums) ** kind(beta), x.dtype)
+
+
+def _softmax_axes(x: Array, axis: int, coerced: int) -> tuple[int, ...]:
+    first = axis_of(axis, x.ndim) if x.ndim else 0
+    return tuple(range(first, x.ndim)) if coerced else (first,)
+
+
+def softmax(x: Array, *, axis: int, coerced: int) -> Array:
+    """exp(x) / sum exp(x), shifted by the largest element so that nothing overflows."""
+    axes = _softmax_axes(x, axis, coerced)
+    raised = np.exp(x - x.max(axes, keepdims=True))
+    return np.asarray(raised / raised.sum(axes, keepdims=True), x.dtype)
+
+
+def log_softmax(x: Array, *, axis: int, coerced: int) -> Array:
+    """X - log sum exp(x), shifted by the largest element so that nothing overflows."""
+    axes = _softmax_axes(x, axis, coerced)
+    lowered = x - x.max(axes, keepdims=True)
+    return np.asarray(lowered - np.log(np.exp(lowered).sum(axes, keepdims=True)), x.dtype)
+
+
+def _infer_softmax(at: Inference) -> Inferred:
+    axis_of(at.attributes["axis"], max(len(at.shape(0)), 1))
+    return [(at.dtype(0), at.shape(0))]
+
+
+def _upgrade_softmax(node: Node, version: int, constant: Callable[[Array], str]) -> Node:
+    """Before 13, the input was coerced to a matrix: all axes from `axis` (default 1) on were one."""
+    del constant
+    if version >= 13:  # noqa: PLR2004
+        return node
+    return node.with_attributes(axis=node.integer("axis", 1), coerced=1)
+
+
+BATCH_NORM = Operator(
+    name="BatchNormalization",
+    since=(1, 6, 7, 9, 14, 15),
+    inputs=("x", "scale", "b", "mean", "var"),
+    attributes=MappingProxyType({"epsilon": 1e-5, "momentum": 0.9, "training_mode": 0}),
+    infer=_infer_batch_norm,
+    reference=batch_norm,
+    upgrade=_upgrade_batch_norm,
+    summary="Normalise by stored statistics of each channel; inference only.",
+)
+
+INSTANCE_NORM = Operator(
+    name="InstanceNormalization",
+    since=(1, 6, 22),
+    inputs=("x", "scale", "b"),
+    attributes=MappingProxyType({"epsilon": 1e-5}),
+    infer=_infer_instance_norm,
+    reference=instance_norm,
+    agrees_within=Tolerance(relative=1e-4, absolute=1e-5),
+    summary="Normalise each channel of each sample by its own statistics.",
+)
+
+LAYER_NORM = Operator(
+    name="LayerNormalization",
+    since=(17,),
+    inputs=("x", "scale", "b?"),
+    outputs=("y", "mean", "inverse_deviation"),
+    attributes=MappingProxyType({"axis": -1, "epsilon": 1e-5, "stash_type": 1}),
+    infer=_infer_layer_norm,
+    reference=layer_norm,
+    agrees_within=Tolerance(relative=1e-4, absolute=1e-5),
+    summary="Normalise over the last axes.",
+)
+
+LRN = Operator(
+    name="LRN",
+    since=(1, 13),
+    inputs=("x",),
+    attributes=MappingProxyType({"alpha": 1e-4, "beta": 0.75, "bias": 1.0, "size": REQUIRED}),
+    infer=same_as(),
+    reference=local_response_norm,
+    summary="Divide by the energy of neighbouring channels.",
+)
+
+SOFTMAX = Operator(
+    name="Softmax",
+    since=(1, 11, 13),
+    inputs=("x",),
+    attributes=MappingProxyType({"axis": -1, "coerced": 0}),
+    infer=_infer_softmax,
+    reference=softmax,
+    upgrade=_upgrade_softmax,
+    summary="Exponentials that sum to 1 along an axis; with `coerced`, over all axes from there on (before opset 13).",
+)
+
+LOG_SOFTMAX = Operator(
+    name="LogSoftmax",
+    since=(1, 11, 13),
+    inputs=("x",),
+    attributes=MappingProxyType({"axis": -1, "coerced": 0}),
+    infer=_infer_softmax,
+    reference=log_softmax,
+    upgrade=_upgrade_softmax,
+    agrees_within=Tolerance(relative=1e-5, absolute=1e-5),
+    summary="Logarithm of Softmax.",
+)
+
+OPERATORS = (BATCH_NORM, INSTANCE_NORM, LAYER_NORM, LRN, SOFTMAX, LOG_SOFTMAX)

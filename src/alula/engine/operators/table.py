@@ -1,0 +1,53 @@
+"""All operators that alula knows.
+
+In: a domain and a name, or a node. Out: the operator's record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from alula.engine.graph.nodes import Node
+from alula.engine.operators import (
+    activation,
+    arithmetic,
+    compare,
+    constant,
+    conv,
+    internal,
+    join,
+    matmul,
+    move,
+    normalise,
+    pad,
+    pick,
+    pool,
+    reduce,
+    resize,
+    shape,
+    tile,
+)
+from alula.engine.operators.record import Operator
+
+# The newest version of ONNX's own operator set whose definitions the records have been held against.
+NEWEST_OPSET = 28
+
+_FILES = (
+    activation, arithmetic, compare, constant, conv, internal, join, matmul, move, normalise, pad, pick, pool, reduce,
+    resize, shape, tile,
+)  # fmt: skip
+
+OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
+    {(operator.domain, operator.name): operator for file in _FILES for operator in file.OPERATORS}
+)
+
+
+def operator_named(domain: str, name: str) -> Operator | None:
+    """The record, or None; the domain `ai.onnx` is the empty one."""
+    return OPERATORS.get(("" if domain == "ai.onnx" else domain, name))
+
+
+def operator_of(node: Node) -> Operator | None:
+    """The record of a node's operator, or None where alula does not know it."""
+    return operator_named(node.domain, node.op)
