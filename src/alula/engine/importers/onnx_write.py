@@ -5,7 +5,6 @@ In: Graph. Out: the bytes of a ModelProto, or a file that appears whole or not a
 
 from __future__ import annotations
 
-import os
 import struct
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,14 +54,10 @@ def write_onnx(graph: Graph, path: Path, opset: int) -> None:
         UnsupportedError: an attribute that ONNX has no form for.
     """
     data = onnx_bytes(graph, opset)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        whole = Path(folder) / path.name
+        whole.write_bytes(data)
+        whole.replace(path)
 
 
 def onnx_bytes(graph: Graph, opset: int) -> bytes:
