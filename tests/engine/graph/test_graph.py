@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alula.base.tensors import DType
 from alula.engine.graph.check import check_graph
@@ -208,3 +210,69 @@ def test_editing_leaves_the_graph_alone() -> None:
 
     assert _lines(graph) == before
     assert "b" in graph.values
+
+
+# A node of a random graph: its operator, and two numbers that choose its inputs among the values before it.
+RECIPES = st.lists(
+    st.tuples(st.sampled_from(["Identity", "Neg", "Add"]), st.integers(0, 99), st.integers(0, 99)),
+    min_size=1,
+    max_size=12,
+)
+
+
+def _random_graph(recipes: list[tuple[str, int, int]], outputs: set[int]) -> Graph:
+    names = ["x", "w"]
+    nodes: list[Node] = []
+    for op, *choices in recipes:
+        arity = 2 if op == "Add" else 1
+        inputs = tuple(names[choice % len(names)] for choice in choices[:arity])
+        names.append(f"v{len(nodes)}")
+        nodes.append(Node(op, inputs, (names[-1],)))
+    chosen = [names[2 + index % len(nodes)] for index in sorted(outputs)]
+    return _graph(*nodes, outputs=tuple(dict.fromkeys(chosen)))
+
+
+def _results(graph: Graph) -> dict[str, int]:
+    values = {"x": 3, "w": 1000}
+    for node in graph.nodes:
+        numbers = [values[name] for name in node.inputs]
+        values[node.output] = {"Neg": -numbers[0], "Add": sum(numbers)}.get(node.op, numbers[0])
+    return {name: values[name] for name in graph.outputs}
+
+
+@given(RECIPES, st.sets(st.integers(0, 11), min_size=1, max_size=4))
+def test_dropping_every_identity_keeps_names_and_results(
+    recipes: list[tuple[str, int, int]], outputs: set[int]
+) -> None:
+    """Whatever the graph, a rewrite keeps the outputs, their names and their order, and leaves a sound graph."""
+    graph = _random_graph(recipes, outputs)
+    editor = GraphEditor(graph)
+    for node in editor:
+        if node.op == "Identity":
+            editor.apply(node, Rewrite(drop=(node,), rename={node.output: node.inputs[0]}))
+
+    edited = editor.freeze()
+
+    check_graph(edited)
+    assert edited.outputs == graph.outputs
+    assert _results(edited) == _results(graph)
+    assert sum(node.op == "Identity" for node in edited.nodes) <= len(graph.outputs)
+
+
+@given(RECIPES, st.sets(st.integers(0, 11), min_size=1, max_size=4))
+def test_inserting_behind_every_node_keeps_names_and_results(
+    recipes: list[tuple[str, int, int]], outputs: set[int]
+) -> None:
+    """A conversion behind each node is read by all who read the node, and by no one else."""
+    graph = _random_graph(recipes, outputs)
+    editor = GraphEditor(graph)
+    for node in editor:
+        name = editor.fresh(node.output)
+        editor.apply(node, Rewrite(add=(Node("Identity", (node.output,), (name,)),), rename={node.output: name}))
+
+    edited = editor.freeze()
+
+    check_graph(edited)
+    assert edited.outputs == graph.outputs
+    assert _results(edited) == _results(graph)
+    assert len(edited.nodes) == 2 * len(graph.nodes)
