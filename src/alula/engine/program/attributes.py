@@ -69,7 +69,7 @@ def _encode_operand(operand: Operand) -> Json:
     return {"register": operand.index} if isinstance(operand, Register) else _encode(float(operand), "formula")
 
 
-def _decode(value: Json) -> Any:
+def _decode(value: Json) -> Any:  # noqa: ANN401  an attribute may be many things
     if isinstance(value, (int, float, str)):
         return value
     ((tag, content),) = value.items()

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from pathlib import Path
-from typing import IO, Union
+from typing import IO
 
 from alula.base.errors import InternalError
 from alula.engine.kernels.target import Target
@@ -24,7 +24,7 @@ _SCRIPT = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from alula.engine.program.helper_main import serve_compiles; serve_compiles()"
 )
-Outcome = tuple[str, Union[bytes, Exception]]
+Outcome = tuple[str, bytes | Exception]
 
 
 def send(stream: IO[bytes], payload: bytes, *, failed: bool = False) -> None:

@@ -56,7 +56,7 @@ class End:
         self.nbytes = math.prod(self.shape) * spec.dtype.itemsize
         self._formats = formats_of(spec.dtype)
 
-    def bind(self, data: Any, *, writable: bool = False) -> Bound:
+    def bind(self, data: Any, *, writable: bool = False) -> Bound:  # noqa: ANN401  any buffer
         """Check a buffer and take hold of it.
 
         Flat bytes count by their size; a buffer that tells its element type or shape must have the right ones.
@@ -87,7 +87,7 @@ class End:
         if not view.c_contiguous:
             self._refuse("the buffer is strided", "needs contiguous row-major memory")
 
-    def _interface(self, data: Any, *, writable: bool) -> Bound:
+    def _interface(self, data: Any, *, writable: bool) -> Bound:  # noqa: ANN401  any buffer
         """Objects that have no buffer but numpy's array interface, or that numpy can view.
 
         See https://numpy.org/doc/stable/reference/arrays.interface.html, version 3.

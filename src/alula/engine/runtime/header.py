@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from alula.base.errors import PlanFileError
 from alula.base.plan_format import ALIGNMENT, VERSION, stored_shape
@@ -93,7 +93,7 @@ class StepInfo:
     outputs: tuple[str, ...]
 
 
-Segment = Union[NativeCall, HostCall]
+Segment = NativeCall | HostCall
 
 
 @dataclass(frozen=True)

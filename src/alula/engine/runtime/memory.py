@@ -42,7 +42,7 @@ _release_buffer.argtypes = (ctypes.POINTER(_PyBuffer),)
 _release_buffer.restype = None
 
 
-def address_of(data: Any) -> int:
+def address_of(data: Any) -> int:  # noqa: ANN401  any buffer
     """The address of a contiguous buffer's first byte, writable or not.
 
     It stays good only while the caller holds the object in a way that forbids moving it, such as a memoryview of it.
