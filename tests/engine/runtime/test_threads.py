@@ -105,6 +105,7 @@ while hits < 300:
     except KeyboardInterrupt:
         inside = False
         hits += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
 """
 
 
