@@ -1,0 +1,185 @@
+"""Softmax along one axis.
+
+In: dense float32 seen as [outer, axis, inner]. Out: the same shape, sums along `axis` equal to 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from alula.engine.kernels.ir import Carried, Function, Index, LoopBody, module
+from alula.engine.kernels.maths import exp
+from alula.engine.kernels.target import Target
+
+# Inner columns of one unit; a multiple of every register width.
+_GROUP = 16
+# Vectors that are reduced side by side.
+_CHAINS = 2
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """exp(x - max) / sum of the same. Operands: the tensor, the output.
+
+    A row that holds a NaN, +inf or nothing but -inf becomes NaN, as in numpy. A work unit is one row where `inner` is
+    1, else 16 columns.
+    """
+
+    outer: int
+    axis: int
+    inner: int = 1
+
+    @property
+    def family(self) -> str:
+        """The algorithm."""
+        return "softmax"
+
+    @property
+    def units(self) -> int:
+        """Rows, or groups of columns."""
+        return self.outer * math.ceil(self.inner / _GROUP)
+
+    @property
+    def scratch(self) -> int:
+        """None."""
+        return 0
+
+    def emit(self, name: str, target: Target) -> str:
+        """LLVM IR of the kernel."""
+        f = Function(name, ("x", "y"), target)
+
+        def row(index: Index, _: Carried) -> Carried:
+            offset = f.mul(index, self.axis)
+            _emit_row(f, self.axis, f.at("%x", offset), f.at("%y", offset))
+            return []
+
+        def columns(index: Index, _: Carried) -> Carried:
+            groups = math.ceil(self.inner / _GROUP)
+            first = f.mul(f.div(index, groups), self.axis * self.inner)
+            self._emit_group(f, first, f.mod(index, groups), groups)
+            return []
+
+        f.loop("%lo", "%hi", 1, row if self.inner == 1 else columns)
+        return module(f)
+
+    def _emit_group(self, f: Function, first: Index, group: Index, groups: int) -> None:
+        start = f.add(first, f.mul(group, _GROUP))
+        rest = self.inner % _GROUP
+        if groups == 1 or not rest:
+            self._emit_columns(f, start, rest or _GROUP)
+            return
+        f.when(f.compare("ne", group, groups - 1), lambda: self._emit_columns(f, start, _GROUP))
+        f.when(f.compare("eq", group, groups - 1), lambda: self._emit_columns(f, start, rest))
+
+    def _emit_columns(self, f: Function, start: Index, count: int) -> None:
+        for done in range(0, count, f.lanes):
+            place = f.add(start, done)
+            self._emit_vector(f, f.at("%x", place), f.at("%y", place), min(f.lanes, count - done))
+
+    def _emit_vector(self, f: Function, x: str, y: str, count: int) -> None:
+        """Up to one register of neighbouring columns: three walks along the axis."""
+
+        def largest(index: Index, state: Carried) -> Carried:
+            return [_larger(f, f.load_first(count, x, f.mul(index, self.inner)), state[0])]
+
+        def total(index: Index, state: Carried) -> Carried:
+            place = f.mul(index, self.inner)
+            power = exp(f, f.arithmetic("fsub", f.load_first(count, x, place), peak))
+            f.store_first(count, power, y, place)
+            return [f.arithmetic("fadd", state[0], power)]
+
+        def scale(index: Index, _: Carried) -> Carried:
+            place = f.mul(index, self.inner)
+            f.store_first(count, f.arithmetic("fmul", f.load_first(count, y, place), factor), y, place)
+            return []
+
+        peak = f.loop(0, self.axis, 1, largest, [f.constant(float("-inf"))])[0]
+        sums = f.loop(0, self.axis, 1, total, [f.constant(0.0)])[0]
+        factor = f.arithmetic("fdiv", f.constant(1.0), sums)
+        f.loop(0, self.axis, 1, scale)
+
+
+def _emit_row(f: Function, length: int, x: str, y: str) -> None:
+    """One row of neighbouring elements; a row of one register never leaves it."""
+    rest = length % f.lanes
+    whole = length - rest
+    tail = [_padded(f, f.load_first(rest, x, whole), rest)] if rest else []
+    peak = _peak(f, whole, x, tail)
+    powers = [exp(f, f.arithmetic("fsub", value, peak)) for value in tail]
+    sums = _powers(f, whole, x, y, peak)
+    factor = f.arithmetic("fdiv", f.constant(1.0), _across(f, [*sums, *powers], "fadd"))
+
+    def scale(index: Index, _: Carried) -> Carried:
+        f.store(f.arithmetic("fmul", f.load(y, index), factor), y, index)
+        return []
+
+    f.loop(0, whole, f.lanes, scale)
+    for power in powers:
+        f.store_first(rest, f.arithmetic("fmul", power, factor), y, whole)
+
+
+def _peak(f: Function, whole: int, x: str, tail: list[str]) -> str:
+    """The largest element of the row in every lane."""
+
+    def body(index: Index, state: Carried) -> Carried:
+        return [_larger(f, f.load(x, f.add(index, i * f.lanes)), held) for i, held in enumerate(state)]
+
+    return _across(f, [*_in_chains(f, whole, body, float("-inf")), *tail], "max")
+
+
+def _powers(f: Function, whole: int, x: str, y: str, peak: str) -> list[str]:
+    """Write exp(x - peak); returns partial sums."""
+
+    def body(index: Index, state: Carried) -> Carried:
+        results = []
+        for chain, held in enumerate(state):
+            place = f.add(index, chain * f.lanes)
+            power = exp(f, f.arithmetic("fsub", f.load(x, place), peak))
+            f.store(power, y, place)
+            results.append(f.arithmetic("fadd", held, power))
+        return results
+
+    return _in_chains(f, whole, body, 0.0)
+
+
+def _in_chains(f: Function, whole: int, body: LoopBody, start: float) -> list[str]:
+    """Run `body` over all whole vectors with as many carried registers as it may use, then over the odd one."""
+    if not whole:
+        return []
+    step = _CHAINS * f.lanes
+    bulk = whole - whole % step
+    state = f.loop(0, bulk, step, body, [f.constant(start)] * _CHAINS)
+    if bulk < whole:
+        state = [*body(bulk, state[:1]), *state[1:]]
+    return state
+
+
+def _padded(f: Function, value: str, count: int) -> str:
+    """Lanes beyond `count` become -inf, whose power is 0."""
+    bits = ", ".join(f"i1 {'true' if lane < count else 'false'}" for lane in range(f.lanes))
+    infinity = f.constant(float("-inf"))
+    return f.op(f"select <{f.lanes} x i1> <{bits}>, {f.vector} {value}, {f.vector} {infinity}")
+
+
+def _larger(f: Function, a: str, b: str) -> str:
+    """The larger of two; which one is returned when one is NaN does not matter, its power is NaN in any case."""
+    return f.select_less(b, a, a, b)
+
+
+def _across(f: Function, values: list[str], op: str) -> str:
+    """Reduce registers to one that holds the result in every lane."""
+
+    def combine(a: str, b: str) -> str:
+        return _larger(f, a, b) if op == "max" else f.arithmetic(op, a, b)
+
+    result = values[0]
+    for value in values[1:]:
+        result = combine(result, value)
+    distance = f.lanes // 2
+    while distance:
+        turned = ", ".join(f"i32 {(lane + distance) % f.lanes}" for lane in range(f.lanes))
+        other = f.op(f"shufflevector {f.vector} {result}, {f.vector} poison, <{f.lanes} x i32> <{turned}>")
+        result = combine(result, other)
+        distance //= 2
+    return result
