@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import _thread
 import os
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 from support.plans import LENGTH, expected, plan, saved
 
 from alula.engine.runtime.session import open_plan
@@ -85,6 +88,16 @@ def test_child_process_makes_a_pool_of_its_own(tmp_path: Path) -> None:
     assert session.run({"x": X})["y"].tolist() == expected(X)["y"]
 
 
+def test_a_signal_in_a_batch_is_handled_behind_it() -> None:
+    """All workers have been called before a handler may raise."""
+    called: list[int] = []
+
+    with pytest.raises(KeyboardInterrupt):
+        call_batch([_thread.interrupt_main, partial(called.append, 1), partial(called.append, 2)])
+
+    assert called == [1, 2]
+
+
 INTERRUPTED = """
 import signal, sys
 from alula.engine.runtime.session import open_plan
@@ -97,7 +110,7 @@ def interrupt(number, frame):
         raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, interrupt)
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-while hits < 300:
+while hits < 100:
     try:
         inside = True
         session._live.run(inputs)
@@ -109,8 +122,8 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 """
 
 
-def test_interrupts_leave_no_worker_at_a_barrier(tmp_path: Path) -> None:
-    """Ctrl-C between waking the workers and joining them would hang this run or the next."""
+def test_interrupted_runs_hang_no_later_run(tmp_path: Path) -> None:
+    """Ctrl-C at any moment hangs neither this run nor the next."""
     path = saved(tmp_path, plan())
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
