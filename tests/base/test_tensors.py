@@ -96,7 +96,7 @@ def test_read_only_memory_stays_read_only() -> None:
         (np.zeros((3, 2), np.float32).T, "got strides"),
     ],
 )
-def test_wrong_buffer_is_refused(data: Any, found: str) -> None:  # noqa: ANN401  wrong on purpose
+def test_wrong_buffer_is_refused(data: Any, found: str) -> None:
     """A tensor never reads beyond a buffer, and never guesses at strides."""
     with pytest.raises(InputError, match=found):
         Tensor(data, DType.FLOAT32, (2, 3))
