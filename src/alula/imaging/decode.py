@@ -5,7 +5,8 @@ In: the bytes of a JPEG or PNG file. Out: `Picture`, uint8 RGB (H, W, 3).
 The policy:
 
     size         read from the header and checked before memory is taken for pixels
-    damage       refused: a truncated or damaged file gives an error, never a part of a picture
+    damage       refused: a truncated or damaged file gives an error, never a part of a picture; but a PNG whose
+                 encoder wrote too few rows, in a sound stream with sound checksums, is filled up with zeros
     orientation  the EXIF orientation is applied, once; a damaged EXIF block counts as none
     grey         repeated into red, green and blue
     palette      looked up
