@@ -94,7 +94,8 @@ def _drive(
     """Feed one helper until nothing waits; a thread of its own."""
     name = ""
     try:
-        with _started(target) as process:
+        with _started() as process:
+            send(_pipe(process.stdin), repr(astuple(target)).encode())
             while True:
                 name = waiting.get_nowait()
                 done.put((name, _compiled(process, texts[name])))
@@ -104,12 +105,10 @@ def _drive(
         done.put((name, error))
 
 
-def _started(target: Target) -> subprocess.Popen[bytes]:
+def _started() -> subprocess.Popen[bytes]:
     root = str(Path(__file__).parents[3])
     command = [sys.executable, "-c", _SCRIPT, root]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  our own script
-    send(_pipe(process.stdin), repr(astuple(target)).encode())
-    return process
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  our own script
 
 
 def _compiled(process: subprocess.Popen[bytes], text: str) -> bytes:
