@@ -17,16 +17,13 @@ from alula.base.tensors import DType
 from alula.engine.graph.dims import is_static, static
 from alula.engine.graph.formula import Formula
 from alula.engine.graph.nodes import Array, Value
+from alula.engine.kernels.cut import Cut, cut_loops
 from alula.engine.kernels.formula import cost, emit_formula
 from alula.engine.kernels.ir import Function, Index, module
 from alula.engine.kernels.target import Target
 
-# Units of work that are enough to share among the workers, and how many are still cheap to count.
-_ENOUGH = 16
-_MANY = 64
 # Shortest piece of the innermost dimension; a multiple of every register width times every unrolling.
 _PIECE = 1024
-_PIECE_STEP = 64
 # Arithmetic below which a loop over vectors is unrolled by 4 and by 2.
 _CHEAP = 8
 _MODERATE = 40
@@ -61,7 +58,7 @@ class Elementwise:
     @property
     def units(self) -> int:
         """Indices of the outer dimensions times pieces of the next one."""
-        return self._cut.outer * self._cut.pieces
+        return self.cut.units
 
     @property
     def scratch(self) -> int:
@@ -69,8 +66,9 @@ class Elementwise:
         return 0
 
     @cached_property
-    def _cut(self) -> _Cut:
-        return _cut(self.shape)
+    def cut(self) -> Cut:
+        """The work units."""
+        return cut_loops(self.shape, _PIECE)
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
@@ -80,35 +78,13 @@ class Elementwise:
         return module(function)
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """Work units: every index of the first `depth` dimensions, times `pieces` of `piece` along the next."""
-
-    depth: int
-    outer: int
-    piece: int
-    pieces: int
-
-
-def _cut(shape: tuple[int, ...]) -> _Cut:
-    depth, outer, last = 0, 1, len(shape) - 1
-    while depth < last and outer < _ENOUGH and outer * shape[depth] <= _MANY:
-        outer *= shape[depth]
-        depth += 1
-    extent = shape[depth]
-    piece = math.ceil(extent / max(1, _ENOUGH // outer))
-    if depth == last:
-        piece = max(_PIECE, math.ceil(piece / _PIECE_STEP) * _PIECE_STEP)
-    return _Cut(depth, outer, piece, math.ceil(extent / piece))
-
-
 class _Nest:
     """Emits the loops of one kernel."""
 
     def __init__(self, kernel: Elementwise, function: Function) -> None:
         self._f = function
         self._kernel = kernel
-        self._cut = kernel._cut  # noqa: SLF001  the same file
+        self._cut = kernel.cut
         self._shape = kernel.shape
         dense = [math.prod(kernel.shape[d + 1 :]) for d in range(len(kernel.shape))]
         self._strides = [list(access.strides) for access in kernel.operands] + [dense]
@@ -141,7 +117,7 @@ class _Nest:
             for p, strides in zip(pointers, self._strides, strict=True)
         ]
 
-    def _dimension(self, dim: int, begin: Index, end: Index, pointers: list[str], loaded: dict[int, str]) -> None:  # noqa: PLR0913
+    def _dimension(self, dim: int, begin: Index, end: Index, pointers: list[str], loaded: dict[int, str]) -> None:
         """Loop from `begin` to `end`; `loaded` holds the operands that no longer change."""
         loaded = self._load_constant(dim, pointers, loaded)
         if dim == self._last:
