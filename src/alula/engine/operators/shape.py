@@ -126,10 +126,12 @@ def _upgrade_axes(node: Node, version: int, constant: Callable[[Array], str]) ->
     return attribute_to_input(node, "axes", 1, constant) if version < _OPSET_AXES_AS_INPUT else node
 
 
-def dropout(x: Array, ratio: Array | None = None, training: Array | None = None, *, seed: Any) -> tuple[Array, Array]:
-    """X unchanged and a mask of all True: inference drops nothing."""
-    del ratio, seed
-    if training is not None and bool(training):
+def dropout(
+    x: Array, ratio: Array | None = None, training: Array | None = None, *, seed: object
+) -> tuple[Array, Array]:
+    """X unchanged and a mask of all True: inference drops nothing, and neither does a ratio of 0."""
+    del seed
+    if training is not None and training.any() and (ratio is None or ratio.any()):
         raise Refusal("dropout must be off", "training_mode is true")
     return x, np.ones(x.shape, np.bool_)
 

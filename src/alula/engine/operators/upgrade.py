@@ -40,7 +40,7 @@ def upgrade_node(node: Node, version: int, constant: Callable[[Array], str]) -> 
     try:
         return operator.upgrade(current, version, constant)
     except Refusal as error:
-        raise explained(node, ["of the model"] * len(node.inputs), error) from error
+        raise explained(node, [], error) from error
 
 
 def _check_version(operator: Operator, node: Node, version: int) -> None:

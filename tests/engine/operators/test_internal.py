@@ -1,0 +1,149 @@
+"""Operators that only passes write: fused products, elementwise groups, layout changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.operator_problems import reals
+
+from alula.base.errors import GraphError, ShapeError
+from alula.base.tensors import DType
+from alula.engine.graph.dims import symbol
+from alula.engine.graph.formula import Formula, FormulaBuilder, Register
+from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
+from alula.engine.operators.evaluate import evaluate
+from alula.engine.operators.infer import infer_node
+from alula.engine.operators.record import Known
+from alula.engine.operators.table import OPERATORS
+
+_TESTED = {"FusedConv", "FusedMatMul", "Elementwise", "Pack", "Unpack", "Copy"}
+
+
+def _relu_of_sum() -> Formula:
+    """max(r0 + r1, 0)."""
+    b = FormulaBuilder(2)
+    b.max(b.add(*b.arguments()), 0.0)
+    return b.build()
+
+
+def _node(op: str, inputs: tuple[str, ...], **attributes: Any) -> Node:
+    return Node(op, inputs, ("y",), attributes, domain=INTERNAL)
+
+
+def _inferred(node: Node, inputs: list[Array | None]) -> Any:
+    known = [Known(Value("x", DType(x.dtype.name), x.shape)) if x is not None else None for x in inputs]
+    return infer_node(node, known)
+
+
+def test_every_internal_operator_is_tested_here() -> None:
+    """A record enters the table together with its tests."""
+    assert {name for domain, name in OPERATORS if domain == INTERNAL} == _TESTED
+
+
+@pytest.mark.parametrize("bias", [None, reals(6)])
+def test_fused_conv_is_a_convolution_then_its_formula(bias: Array | None) -> None:
+    """Register 0 is the convolution with bias, register 1 the first extra input."""
+    x, w, extra = reals(2, 4, 7, 7), reals(6, 4, 3, 3), reals(6, 1, 1)
+    conv = {"pads": (1, 1, 1, 1), "strides": (2, 2)}
+    name = "b" if bias is not None else ""
+    node = _node("FusedConv", ("x", "w", name, "e"), **conv, epilogue=_relu_of_sum())
+    (plain,) = evaluate(Node("Conv", ("x", "w", name), ("y",), conv), [x, w, bias])
+
+    (got,) = evaluate(node, [x, w, bias, extra])
+
+    np.testing.assert_array_equal(got, np.maximum(plain + extra, 0))
+    assert _inferred(node, [x, w, bias, extra]) == [(DType.FLOAT32, got.shape)]
+
+
+def test_fused_conv_without_epilogue_is_a_convolution() -> None:
+    """The epilogue may be left out."""
+    x, w = reals(1, 2, 5, 5), reals(3, 2, 2, 2)
+
+    (got,) = evaluate(_node("FusedConv", ("x", "w")), [x, w])
+
+    np.testing.assert_array_equal(got, evaluate(Node("Conv", ("x", "w"), ("y",)), [x, w])[0])
+
+
+@pytest.mark.parametrize(("trans_a", "trans_b"), [(0, 0), (1, 0), (0, 1), (1, 1)])
+@pytest.mark.parametrize("stack", [(), (2,)])
+def test_fused_matmul_turns_the_last_two_axes(stack: tuple[int, ...], trans_a: int, trans_b: int) -> None:
+    """Matrices are transposed before the product; bias and formula follow."""
+    a, b, bias, extra = reals(*stack, 3, 4), reals(*stack, 4, 5), reals(5), reals(3, 1)
+    stored_a = a.swapaxes(-1, -2).copy() if trans_a else a
+    stored_b = b.swapaxes(-1, -2).copy() if trans_b else b
+    node = _node("FusedMatMul", ("a", "b", "c", "e"), transA=trans_a, transB=trans_b, epilogue=_relu_of_sum())
+
+    (got,) = evaluate(node, [stored_a, stored_b, bias, extra])
+
+    np.testing.assert_allclose(got, np.maximum(a @ b + bias + extra, 0), rtol=1e-5, atol=1e-5)
+    assert _inferred(node, [stored_a, stored_b, bias, extra]) == [(DType.FLOAT32, got.shape)]
+
+
+def test_elementwise_broadcasts_its_inputs() -> None:
+    """Inputs of different shapes meet under numpy's rules."""
+    inputs: list[Array | None] = [reals(3, 1), reals(1, 4)]
+    node = _node("Elementwise", ("a", "b"), formula=_relu_of_sum())
+
+    (got,) = evaluate(node, inputs)
+
+    np.testing.assert_array_equal(got, np.maximum(reals(3, 1) + reals(1, 4), 0))
+    assert _inferred(node, inputs) == [(DType.FLOAT32, (3, 4))]
+
+
+def test_elementwise_lowers_to_its_own_formula() -> None:
+    """Groups can be fused again, into an epilogue."""
+    lower = OPERATORS[INTERNAL, "Elementwise"].lower
+    assert lower is not None
+    builder = FormulaBuilder(2)
+
+    result = lower(builder, *builder.arguments(), formula=_relu_of_sum())
+
+    assert result == Register(3)
+    assert builder.build() == _relu_of_sum()
+
+
+@pytest.mark.parametrize(("op", "attributes"), [("Pack", {"block": 16}), ("Unpack", {"block": 16}), ("Copy", {})])
+def test_layout_changes_leave_the_value_alone(op: str, attributes: dict[str, int]) -> None:
+    """Blocks of channels are memory, not meaning."""
+    x = reals(1, 5, 3, 3)
+    node = _node(op, ("x",), **attributes)
+
+    (got,) = evaluate(node, [x])
+
+    np.testing.assert_array_equal(got, x)
+    assert _inferred(node, [x]) == [(DType.FLOAT32, x.shape)]
+
+
+def test_symbols_pass_through_fused_operators() -> None:
+    """A batch size that is open stays open after fusion."""
+    image = Known(Value("x", DType.FLOAT32, (symbol("N"), 4, 8, 8)))
+    weight = Known(Value("w", DType.FLOAT32, (6, 4, 1, 1)))
+    node = _node("FusedConv", ("x", "w", "", "e"), epilogue=_relu_of_sum())
+    extra = Known(Value("e", DType.FLOAT32, (symbol("N"), 6, 8, 8)))
+
+    inferred = infer_node(node, [image, weight, None, extra])
+
+    assert inferred == [(DType.FLOAT32, (symbol("N"), 6, 8, 8))]
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "message"),
+    [
+        (_node("FusedMatMul", ("a", "b", "", "e"), epilogue=_relu_of_sum()), [reals(3, 4), reals(4, 5), None, reals(2, 3, 5)],
+         "must broadcast to"),
+        (_node("FusedMatMul", ("a", "b"), epilogue=_relu_of_sum()), [reals(3, 4), reals(4, 5)], "needs 1 extra inputs"),
+        (_node("Elementwise", ("a",), formula=_relu_of_sum()), [reals(3)], "needs 2 inputs"),
+    ],
+)  # fmt: skip
+def test_extras_that_do_not_fit_the_epilogue_are_refused(node: Node, inputs: list[Array], message: str) -> None:
+    """A pass that fuses wrongly is found by shape inference."""
+    with pytest.raises(ShapeError, match=message):
+        _inferred(node, inputs)
+
+
+def test_a_pack_without_block_is_refused() -> None:
+    """The planner needs the block size."""
+    with pytest.raises(GraphError, match="needs attribute block"):
+        evaluate(_node("Pack", ("x",)), [reals(1, 2)])
