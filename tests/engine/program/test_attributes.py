@@ -14,10 +14,12 @@ from alula.engine.graph.formula import FormulaBuilder
 from alula.engine.program.attributes import decode_attributes, encode_attributes
 
 SCALARS = st.integers() | st.floats() | st.text() | st.binary()
-VALUES = SCALARS | st.lists(st.integers()).map(tuple) | st.lists(st.floats()).map(tuple) | st.lists(st.text()).map(tuple)
+VALUES = (
+    SCALARS | st.lists(st.integers()).map(tuple) | st.lists(st.floats()).map(tuple) | st.lists(st.text()).map(tuple)
+)
 
 
-def through_json(value: Any) -> Any:  # noqa: ANN401  any attribute
+def through_json(value: Any) -> Any:
     """Encode, write, read, decode."""
     encoded = json.dumps(encode_attributes({"a": value}, "node"), allow_nan=False)
     return decode_attributes(json.loads(encoded))["a"]
@@ -50,7 +52,7 @@ def test_formulas_come_back() -> None:
 
 
 @pytest.mark.parametrize("value", [object(), np.array(["text"]), [1, 2], None])
-def test_other_values_are_refused(value: Any) -> None:  # noqa: ANN401  any attribute
+def test_other_values_are_refused(value: Any) -> None:
     """A plan that could not be read back must not be written."""
     with pytest.raises(UnsupportedError, match="attribute a"):
         encode_attributes({"a": value}, "node")

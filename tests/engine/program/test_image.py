@@ -64,7 +64,9 @@ def pad(index: int) -> str:
 
 def test_undefined_symbols_are_named() -> None:
     """Generated code calls nothing outside itself; a kernel that LLVM turned into a libm call is a mistake of ours."""
-    sine = "declare float @llvm.sin.f32(float)\ndefine float @f(float %x) {\n  %y = call float @llvm.sin.f32(float %x)\n"
+    sine = (
+        "declare float @llvm.sin.f32(float)\ndefine float @f(float %x) {\n  %y = call float @llvm.sin.f32(float %x)\n"
+    )
 
     with pytest.raises(InternalError, match="sinf is undefined"):
         linked(X86, f=sine + "  ret float %y\n}\n")

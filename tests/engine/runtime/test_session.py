@@ -7,8 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.plans import LENGTH, RUNNABLE, STEPS, arena, combine, expected, host, placed, plan, resident_pages, saved
-from support.plans import INPUT, OUTPUT, SECOND
+from support.plans import (
+    INPUT,
+    LENGTH,
+    OUTPUT,
+    RUNNABLE,
+    SECOND,
+    STEPS,
+    arena,
+    combine,
+    expected,
+    host,
+    placed,
+    plan,
+    resident_pages,
+    saved,
+)
 
 from alula.base.errors import BusyError, InputError, LimitError, MissingError
 from alula.base.session import Session
@@ -66,7 +80,9 @@ def test_session_fits_the_protocol(session: PlanSession) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [X, X.tobytes(), bytearray(X.tobytes()), memoryview(X), X.data], ids=["numpy", "bytes", "bytearray", "view", "data"]
+    "given",
+    [X, X.tobytes(), bytearray(X.tobytes()), memoryview(X), X.data],
+    ids=["numpy", "bytes", "bytearray", "view", "data"],
 )
 def test_any_contiguous_buffer_is_an_input(session: PlanSession, given: object) -> None:
     """Anything with a buffer goes in, read-only or not."""
