@@ -81,6 +81,8 @@ def _cycle(nodes: Sequence[Node], needs: Sequence[set[int]], done: set[int], mod
         seen[index] = len(trail)
         trail.append(index)
         index = next(maker for maker in needs[index] if maker not in done)
-    cycle = [shown(nodes[index].label) for index in reversed(trail[seen[index] :])]
+    loop = trail[seen[index] :][::-1]
+    first = loop.index(min(loop))
+    cycle = [shown(nodes[index].label) for index in loop[first:] + loop[:first]]
     names = " -> ".join(cycle[:_NAMED]) + (f" -> ... ({len(cycle)} nodes)" if len(cycle) > _NAMED else "")
     return GraphError(model, "needs nodes without a cycle", f"found {names} -> {cycle[0]}")

@@ -1,0 +1,90 @@
+"""Models for tests: fetched ones (skipped without a network), the onnx library's light ones, and small made ones.
+
+In: nothing. Out: paths, arrays, ModelProtos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from alula.base.errors import MissingError
+from alula.engine.graph.nodes import Array
+from alula.workbench import lite0, zoo
+
+LIGHT_FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+LIGHT_MODELS = sorted(LIGHT_FOLDER.glob("*.onnx"))
+
+T = TypeVar("T")
+
+
+def lite0_path() -> Path:
+    """EfficientNet-Lite0 as an ONNX file; skips the test when its weights cannot be fetched."""
+    return _or_skip(lite0.lite0)
+
+
+def lite0_weights_path() -> Path:
+    """The PyTorch file of EfficientNet-Lite0's weights, in the legacy form; skips like `lite0_path`."""
+    return _or_skip(lambda: zoo.fetch(zoo.LITE0_WEIGHTS))
+
+
+def photos() -> tuple[tuple[Path, int], ...]:
+    """Twenty photographs and their true ImageNet classes; skips like `lite0_path`."""
+    return _or_skip(zoo.photos)
+
+
+def labels() -> tuple[str, ...]:
+    """The names of the 1000 ImageNet classes; skips like `lite0_path`."""
+    return _or_skip(zoo.labels)
+
+
+def light_outputs(model: Path) -> tuple[Array, ...]:
+    """What a light model answers to `light_input`, as the onnx library says."""
+    files = sorted(LIGHT_FOLDER.glob(f"{model.stem}_output_*.pb"))
+    return tuple(numpy_helper.to_array(onnx.load_tensor(str(file))) for file in files)
+
+
+def small_model(**changes: Any) -> onnx.ModelProto:
+    """A model with an initializer, a Constant node, attributes of three kinds and a symbolic dimension.
+
+    Args:
+        changes: `nodes`, `inputs`, `outputs`, `initializers` or `opset` in place of the model's own.
+    """
+    weight = numpy_helper.from_array(np.arange(6, dtype=np.float32).reshape(2, 3), "w")
+    constant = numpy_helper.from_array(np.array([0.5], np.float32), "c")
+    nodes = [
+        helper.make_node("Constant", [], ["half"], value=constant, name="half_constant"),
+        helper.make_node("Gemm", ["x", "w"], ["y"], name="gemm", transB=1, alpha=1.5),
+        helper.make_node("Add", ["y", "half"], ["z"], name="add"),
+    ]
+    graph = helper.make_graph(
+        changes.get("nodes", nodes),
+        "small",
+        changes.get("inputs", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])]),
+        changes.get("outputs", [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", 2])]),
+        changes.get("initializers", [weight]),
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", changes.get("opset", 17))], ir_version=8)
+
+
+def external_model(folder: Path, claims: Mapping[str, str], dims: Sequence[int] = (2, 3)) -> Path:
+    """A model in `folder` whose initializer `w` lies outside, at the location, offset and length of `claims`."""
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=dims, data_location=TensorProto.EXTERNAL)
+    for key, value in claims.items():
+        tensor.external_data.add(key=key, value=value)
+    path = folder / "model.onnx"
+    path.write_bytes(small_model(initializers=[tensor]).SerializeToString())
+    return path
+
+
+def _or_skip(make: Callable[[], T]) -> T:
+    try:
+        return make()
+    except MissingError as error:
+        pytest.skip(f"no package index can be reached: {error.where}")
