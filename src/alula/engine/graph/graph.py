@@ -107,6 +107,10 @@ class GraphEditor:
         """Whether the node is still part of the graph."""
         return id(node) in self._slot_of
 
+    def position_of(self, node: Node) -> int:
+        """A number that grows with the order of nodes; those that stand where one node stood may share it."""
+        return self._slot_of[id(node)]
+
     def producer_of(self, name: str) -> Node | None:
         """The node that makes a value; None for inputs and constants."""
         return self._producers.get(name)

@@ -1,0 +1,138 @@
+"""What can be computed before running is computed, and every other value gets its dtype and shape.
+
+    ConstantOfShape(#shape) -> Conv(x, %w)   becomes   Conv(x, #w)
+    Reshape(x, Concat(Gather(Shape(x)), -1))   becomes   Reshape(x, #shape)
+
+In: a graph in the newest forms with static inputs. Out: the graph with folded nodes gone and `values` complete.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from alula.base.tensors import DType
+from alula.engine.graph.dims import Shape, is_static, static
+from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import Array, Node, Value
+from alula.engine.operators.evaluate import evaluate
+from alula.engine.operators.infer import infer_node
+from alula.engine.operators.record import Inferred, Known
+
+# Folding may make a model larger; beyond this many bytes in total, nodes stay for the run.
+MOST_GROWTH = 512 << 20
+# Weights that a file describes by one number (ConstantOfShape, Expand) may be as large as real ones.
+MOST_INFLATED = 4 << 30
+_INFLATE = frozenset({"ConstantOfShape", "Expand"})
+_SHAPE_ONLY = frozenset({"Shape", "Size"})
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """Walk once through the nodes in order.
+
+    Raises:
+        ShapeError: shapes or dtypes do not fit.
+        UnsupportedError: an operator is used in a form that alula does not have.
+    """
+    work = _Work(graph)
+    for node in graph.nodes:
+        work.visit(node)
+    work.publish()
+    mentioned = {name for node in work.nodes for name in (*node.inputs, *node.outputs)} | set(graph.outputs)
+    mentioned |= {value.name for value in graph.inputs}
+    return replace(
+        graph,
+        nodes=tuple(work.nodes),
+        constants={name: array for name, array in work.constants.items() if name in mentioned},
+        values={name: value for name, value in work.values.items() if name in mentioned},
+    )
+
+
+@dataclass
+class _Work:
+    """The graph being rebuilt; owned by one run of the pass."""
+
+    graph: Graph
+    nodes: list[Node] = field(default_factory=list)
+    grown: int = 0
+    inflated: int = 0
+
+    def __post_init__(self) -> None:
+        self.constants: dict[str, Array] = dict(self.graph.constants)
+        self.values: dict[str, Value] = dict(self.graph.values)
+        self.values.update((value.name, value) for value in self.graph.inputs)
+        self.values.update((name, _described(name, array)) for name, array in self.constants.items())
+
+    def visit(self, node: Node) -> None:
+        """Fold the node, or keep it and learn what it makes."""
+        inferred = infer_node(node, tuple(self._known(name) for name in node.inputs))
+        arrays = self._arguments(node)
+        if arrays is not None and self._affordable(node, inferred):
+            self._learn(node, evaluate(node, arrays))
+            return
+        self.nodes.append(node)
+        if inferred is not None:
+            for name, (dtype, shape) in zip(node.outputs, inferred, strict=False):
+                self.values[name] = Value(name, dtype, shape)
+
+    def publish(self) -> None:
+        """Outputs of the model are made by nodes: a constant one by an Identity of the array."""
+        sources = {name: self._moved(name) for name in dict.fromkeys(self.graph.outputs) if name in self.constants}
+        if sources:
+            makers = [Node("Identity", (source,), (name,)) for name, source in sources.items()]
+            readers = [replace(n, inputs=tuple(sources.get(name, name) for name in n.inputs)) for n in self.nodes]
+            self.nodes = [*makers, *readers]
+
+    def _moved(self, name: str) -> str:
+        """A new name for a constant, so that its own is free."""
+        source = f"{name}.constant"
+        while source in self.values:
+            source += "_"
+        self.constants[source] = self.constants.pop(name)
+        self.values[source] = _described(source, self.constants[source])
+        return source
+
+    def _known(self, name: str) -> Known | None:
+        if not name:
+            return None
+        return Known(self.values.get(name) or Value(name, DType.FLOAT32, None), self.constants.get(name))
+
+    def _arguments(self, node: Node) -> Sequence[Array | None] | None:
+        """The arrays to evaluate the node with; None where it has to wait for the run."""
+        if node.op in _SHAPE_ONLY and not node.domain:
+            shape = self.values[node.inputs[0]].shape if node.inputs[0] in self.values else None
+            return None if shape is None or not is_static(shape) else [_stand_in(static(shape))]
+        if not all(name in self.constants for name in node.inputs if name):
+            return None
+        return [self.constants[name] if name else None for name in node.inputs]
+
+    def _affordable(self, node: Node, inferred: Inferred | None) -> bool:
+        """Whether the results fit into what folding may add; unknown sizes are for the run."""
+        if inferred is None or not all(is_static(shape) for _, shape in inferred):
+            return False
+        size = sum(dtype.itemsize * math.prod(static(shape)) for dtype, shape in inferred)
+        inflates = node.op in _INFLATE
+        if size + (self.inflated if inflates else self.grown) > (MOST_INFLATED if inflates else MOST_GROWTH):
+            return False
+        self.inflated += size * inflates
+        self.grown += size * (not inflates)
+        return True
+
+    def _learn(self, node: Node, arrays: Sequence[Array]) -> None:
+        for name, array in zip(node.outputs, arrays, strict=False):
+            if name:
+                self.constants[name] = array
+                self.values[name] = _described(name, array)
+
+
+def _described(name: str, array: Array) -> Value:
+    shape: Shape = array.shape
+    return Value(name, DType(array.dtype.name), shape)
+
+
+def _stand_in(shape: tuple[int, ...]) -> Array:
+    """An array of a shape that takes no memory."""
+    return np.broadcast_to(np.zeros((), np.bool_), shape)

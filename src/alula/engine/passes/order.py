@@ -1,0 +1,80 @@
+"""The order of passes, in one tuple.
+
+In: a graph as the importer reads it, and options. Out: the graph that layouts and plans are made for, and reports.
+"""
+
+from __future__ import annotations
+
+from alula.base.errors import RequestError
+from alula.engine.graph.graph import Graph
+from alula.engine.passes.bind_shapes import bind_shapes
+from alula.engine.passes.driver import (
+    PassOptions,
+    PassReport,
+    configured_pass,
+    graph_pass,
+    node_pass,
+    run_pass,
+)
+from alula.engine.passes.drop_dead_nodes import drop_dead_nodes
+from alula.engine.passes.drop_identity import drop_identity
+from alula.engine.passes.fold_batch_norm import fold_batch_norm
+from alula.engine.passes.fold_constants import fold_constants
+from alula.engine.passes.fold_pads import fold_pads
+from alula.engine.passes.fold_scale import fold_scale
+from alula.engine.passes.fuse_chain import fuse_chain
+from alula.engine.passes.fuse_convolution import fuse_convolution
+from alula.engine.passes.fuse_elementwise import fuse_elementwise
+from alula.engine.passes.fuse_epilogue import fuse_epilogue
+from alula.engine.passes.fuse_matmul import fuse_matmul
+from alula.engine.passes.resolve_auto_pad import resolve_auto_pad
+from alula.engine.passes.upgrade_operators import upgrade_operators
+
+PASSES = (
+    graph_pass(upgrade_operators, required=True),
+    configured_pass("bind_shapes", lambda graph, options: bind_shapes(graph, options.bindings, options.shapes)),
+    graph_pass(fold_constants, required=True),
+    graph_pass(drop_dead_nodes),
+    node_pass(drop_identity),
+    node_pass(resolve_auto_pad),
+    node_pass(fold_pads, repeat=True),
+    node_pass(fold_batch_norm),
+    node_pass(fold_scale),
+    node_pass(fuse_matmul),
+    node_pass(fuse_convolution),
+    node_pass(fuse_elementwise),
+    node_pass(fuse_chain, repeat=True),
+    node_pass(fuse_epilogue, repeat=True),
+)
+
+
+def optimise(graph: Graph, options: PassOptions | None = None) -> tuple[Graph, tuple[PassReport, ...]]:
+    """Run all passes in their order.
+
+    Args:
+        graph: as `load_onnx` gives it.
+        options: shapes, passes to leave out, checks.
+
+    Raises:
+        RequestError: a pass to leave out does not exist, or all others build on it.
+        AlulaError: what the passes raise.
+    """
+    options = options or PassOptions()
+    _check_disabled(options.disable)
+    reports = []
+    for step in PASSES:
+        if step.name not in options.disable:
+            graph, report = run_pass(graph, step, options)
+            reports.append(report)
+    return graph, tuple(reports)
+
+
+def _check_disabled(names: frozenset[str]) -> None:
+    optional = [step.name for step in PASSES if not step.required]
+    wrong = sorted(names - set(optional))
+    if wrong:
+        found = f"{', '.join(wrong)} cannot be"
+        raise RequestError("passes to disable", f"can be any of {', '.join(optional)}", found)
+
+
+__all__ = ["PASSES", "PassOptions", "PassReport", "optimise"]

@@ -1,0 +1,103 @@
+"""Every node in its operator's newest form; what alula cannot run is refused, all of it in one error.
+
+    Clip(x) {min=0, max=6}, opset 9   becomes   Clip(x, #min, #max), newest opset
+
+In: a graph as a file has it. Out: the graph that all other passes understand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from alula.base.errors import AlulaError, LimitError, UnsupportedError
+from alula.base.tensors import DType
+from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
+from alula.engine.operators.attributes import attributes_of
+from alula.engine.operators.evaluate import known_operator
+from alula.engine.operators.table import NEWEST_OPSET
+from alula.engine.operators.upgrade import upgrade_node
+
+MOST_NODES = 1_000_000
+_MOST_LINES = 50
+
+
+def upgrade_operators(graph: Graph) -> Graph:
+    """Check and upgrade every node.
+
+    Raises:
+        LimitError: the graph has more than `MOST_NODES` nodes.
+        UnsupportedError: some nodes cannot be run; the detail has a line for each.
+    """
+    if len(graph.nodes) > MOST_NODES:
+        raise LimitError(f"model {graph.name}", f"needs at most {MOST_NODES} nodes", f"it has {len(graph.nodes)}")
+    work = _Work(graph)
+    nodes = tuple(filter(None, map(work.upgraded, graph.nodes)))
+    if work.refused:
+        raise _refusal(graph, work.refused)
+    return replace(
+        graph,
+        nodes=nodes,
+        constants={**graph.constants, **work.constants},
+        values={**graph.values, **work.values},
+        opsets=MappingProxyType({**graph.opsets, "": NEWEST_OPSET}),
+    )
+
+
+@dataclass
+class _Work:
+    """New constants and refused nodes; owned by one run of the pass."""
+
+    graph: Graph
+    constants: dict[str, Array] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+    def upgraded(self, node: Node) -> Node | None:
+        """The newest form, or None, with a line among the refused."""
+        version = self.graph.opsets.get(node.domain, NEWEST_OPSET if node.domain == INTERNAL else 0)
+        try:
+            operator = known_operator(node)
+            if not version:
+                self._refuse(node, version, "the file names no version of this domain")
+                return None
+            newest = upgrade_node(node, version, self._constant)
+            attributes_of(operator, newest)
+        except AlulaError as error:
+            self._refuse(node, version, f"{error.needed}, {error.found}")
+            return None
+        names = [name for name in (*node.inputs, *node.outputs) if name in self.graph.values]
+        if any(self.graph.values[name].dtype is DType.BFLOAT16 for name in names):
+            self._refuse(node, version, "dtype bfloat16")
+        return newest
+
+    def _constant(self, array: Array) -> str:
+        name = f"constant.{len(self.constants)}"
+        while name in self.graph.values or name in self.graph.constants or name in self.graph.producers:
+            name += "_"
+        self.constants[name] = array
+        self.values[name] = Value(name, DType(array.dtype.name), array.shape)
+        return name
+
+    def _refuse(self, node: Node, version: int, reason: str) -> None:
+        self.refused.append(f"{node.domain or 'ai.onnx'}.{node.op} version {version}, node {node.label}: {reason}")
+
+
+def _refusal(graph: Graph, lines: list[str]) -> UnsupportedError:
+    shown = lines[:_MOST_LINES]
+    if len(lines) > len(shown):
+        shown.append(f"and {len(lines) - len(shown)} more")
+    return UnsupportedError(
+        f"model {graph.name}",
+        "needs operators that alula has",
+        f"{len(lines)} of {len(graph.nodes)} nodes cannot be run",
+        f"export the model with opset {_common(graph.opsets)} and standard operators",
+        "\n".join(shown),
+    )
+
+
+def _common(opsets: Mapping[str, int]) -> int:
+    """The file's own opset where it is understood, else the newest."""
+    return min(opsets.get("", NEWEST_OPSET), NEWEST_OPSET)
