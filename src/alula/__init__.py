@@ -1,0 +1,57 @@
+"""alula: models in, machine code out, answers at once.
+
+In: a model or plan file. Out: a Session.
+
+    session = alula.open("model.onnx")
+    logits = session.run({"images": pixels})["logits"]
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from alula.base.errors import AlulaError, MissingError
+from alula.base.session import OpenOptions, Session
+from alula.base.tensors import DType, Tensor, TensorSpec
+
+__version__ = "0.1.0"
+__all__ = ["AlulaError", "DType", "OpenOptions", "Session", "Tensor", "TensorSpec", "__version__", "open"]
+
+
+def open(path: str | os.PathLike[str], options: OpenOptions = OpenOptions()) -> Session:  # noqa: A001, B008  alula.open
+    """Open a model for running.
+
+    A `.alula` plan opens in milliseconds with nothing but the standard library. Any other model file is compiled at
+    the first use (needs `pip install alula[compile]`) and comes from the cache after that.
+
+    Args:
+        path: a `.alula` plan or an ONNX model.
+        options: provider, threads, shapes, target.
+
+    Returns:
+        A session; close it, or let it go with its last reference.
+
+    Raises:
+        AlulaError: the file is missing, damaged, or needs what alula does not have.
+    """
+    from alula.base.settings import read_settings
+    from alula.engine.runtime.session import is_plan_file, open_plan
+
+    settings = read_settings(os.environ)
+    threads = options.threads or settings.threads or None
+    if is_plan_file(path):
+        return open_plan(path, threads=threads, verify=settings.verify, host=_run_on_host)
+    from alula.engine.sessions.opener import open_model
+
+    return open_model(path, options, settings)
+
+
+def _run_on_host(step: object, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
+    """Run a step that has no kernel through its numpy reference; loads numpy at the first such step."""
+    try:
+        from alula.engine.sessions.host import run_host_step
+    except ImportError as error:
+        found = f"{error.name} is not installed"
+        raise MissingError("this plan's host steps", "numpy", found, "pip install alula[compile]") from None
+    run_host_step(step, inputs, outputs)

@@ -6,7 +6,8 @@ In: buffers by name. Out: tensors by name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from alula.base.tensors import Tensor, TensorSpec
 
@@ -47,3 +48,20 @@ class Session(Protocol):
     def close(self) -> None:
         """Give memory back. A closed session refuses to run; closing twice is harmless."""
         ...
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How to open a model.
+
+    Attributes:
+        provider: who computes: `native` machine code, `reference` numpy, or `onnxruntime`.
+        threads: worker threads of a run; 0 is as many as this process may use.
+        shapes: input shapes by name, for models with symbolic dimensions; those not named are bound at first use.
+        target: the instruction set to compile for; empty is this machine's best.
+    """
+
+    provider: Literal["native", "reference", "onnxruntime"] = "native"
+    threads: int = 0
+    shapes: Mapping[str, tuple[int, ...]] | None = None
+    target: str = ""

@@ -6,6 +6,7 @@ In: a domain and a name, or a node. Out: the operator's record.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from alula.engine.graph.nodes import Node
@@ -28,6 +29,7 @@ from alula.engine.operators import (
     shape,
     tile,
 )
+from alula.engine.operators.native import SELECTIONS
 from alula.engine.operators.record import Operator
 
 # The newest version of ONNX's own operator set whose definitions the records have been held against.
@@ -39,7 +41,11 @@ _FILES = (
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
-    {(operator.domain, operator.name): operator for file in _FILES for operator in file.OPERATORS}
+    {
+        (operator.domain, operator.name): replace(operator, select=SELECTIONS.get((operator.domain, operator.name)))
+        for file in _FILES
+        for operator in file.OPERATORS
+    }
 )
 
 

@@ -1,0 +1,85 @@
+"""All settings, in one table; code receives values and never reads the environment.
+
+In: environment variables. Out: `Settings`. The reference page is generated from `TABLE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from alula.base.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values in force."""
+
+    cache: Path
+    threads: int
+    target: str
+    check: bool
+    verify: str
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row: the field, its environment variable, how text becomes a value, the default, and a sentence."""
+
+    field: str
+    variable: str
+    parse: Callable[[str], Any]
+    default: str
+    text: str
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 1024:  # noqa: PLR2004  no machine that alula is for has more
+        raise ValueError
+    return value
+
+
+def _switch(text: str) -> bool:
+    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[text.lower()]
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError
+        return text
+
+    return parse
+
+
+TABLE: tuple[Setting, ...] = (
+    Setting("cache", "ALULA_CACHE", Path, "", "Folder of compiled plans and fetched files; empty: ~/.cache/alula."),
+    Setting("threads", "ALULA_THREADS", _count, "0", "Worker threads of a run; 0: as many as this process may use."),
+    Setting("target", "ALULA_TARGET", str, "", "Instruction set to compile for; empty: this machine's best."),
+    Setting("check", "ALULA_CHECK", _switch, "0", "Run every stage's checker after each pass: 1 or 0."),
+    Setting("verify", "ALULA_VERIFY", _choice("all", "code"), "all", "Which hashes opening a plan checks: all or code."),
+    Setting("jobs", "ALULA_JOBS", _count, "0", "Processes that compile kernels; 0: as many as this process may use."),
+)
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings that an environment says.
+
+    Raises:
+        SettingsError: a variable holds a bad value.
+    """
+    values = {}
+    for row in TABLE:
+        text = environment.get(row.variable, row.default)
+        try:
+            values[row.field] = row.parse(text)
+        except (ValueError, KeyError):
+            raise SettingsError(row.variable, row.text, f"it holds {text!r}", f"unset {row.variable}") from None
+    if not environment.get("ALULA_CACHE"):
+        home = environment.get("XDG_CACHE_HOME") or str(Path(environment.get("HOME", "/tmp")) / ".cache")  # noqa: S108
+        values["cache"] = Path(home) / "alula"
+    return Settings(**{field.name: values[field.name] for field in fields(Settings)})

@@ -1,0 +1,61 @@
+"""`alula compile MODEL -o PLAN`: one file to deploy.
+
+In: an ONNX model, labels, preprocessing. Out: a .alula file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from alula.cli.options import add_compile, add_picture, parse_shapes, settings_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("model", metavar="MODEL", help="an .onnx model")
+    parser.add_argument("-o", "--output", metavar="PLAN", help="where to write (default: MODEL with .alula)")
+    add_compile(parser)
+    add_picture(parser)
+    parser.add_argument("--disable", action="append", default=[], metavar="PASS", help="leave a pass out; repeatable")
+    parser.add_argument("--memory-limit", type=int, default=0, metavar="BYTES", help="refuse plans that need more")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compile and say what came out."""
+    from alula.cli.progress import Progress
+    from alula.engine.runtime.file import read_header
+    from alula.engine.sessions.compiler import CompileOptions, compile_graph, import_model
+    from alula.workbench.bundle import read_extras
+
+    settings = settings_of(options)
+    model = Path(options.model)
+    output = Path(options.output) if options.output else model.with_suffix(".alula")
+    choices = CompileOptions(
+        target=settings.target,
+        shapes=parse_shapes(options.shape),
+        disable=frozenset(options.disable),
+        check=settings.check,
+        memory_limit=options.memory_limit,
+        jobs=settings.jobs,
+        extras=read_extras(model, options.preprocess, options.labels),
+    )
+    progress = Progress(f"compiling {model.name}")
+    started = time.perf_counter()
+    try:
+        seconds = compile_graph(import_model(model), output, choices, progress)
+    finally:
+        progress.close()
+    header = read_header(output)
+    size, total = output.stat().st_size, time.perf_counter() - started
+    if options.json:
+        summary = {"plan": str(output), "bytes": size, "target": header.target, "seconds": {**seconds, "total": total}}
+        summary |= {"arena_bytes": header.arena_bytes, "steps": len(header.steps), "host": len(header.host_calls)}
+        print(json.dumps(summary))
+    else:
+        print(f"{output}: {size / 1e6:.1f} MB for {header.target}, {total:.2f} s")
+        print(f"  {len(header.steps)} steps, {len(header.host_calls)} on the host, arena {header.arena_bytes / 1e6:.2f} MB")
+    return 0

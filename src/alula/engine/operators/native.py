@@ -1,0 +1,53 @@
+"""Which operators have kernels: the table that joins records and their selections.
+
+In: nothing. Out: `SELECTIONS`, by domain and operator; what does not stand here runs through its reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from alula.engine.graph.nodes import INTERNAL
+from alula.engine.kernels.call import Select
+from alula.engine.operators.native_convolution import select_convolution
+from alula.engine.operators.native_elementwise import select_elementwise, select_pack, select_unpack
+from alula.engine.operators.native_matmul import select_matmul
+from alula.engine.operators.native_move import (
+    select_concat,
+    select_copy,
+    select_expand,
+    select_pad,
+    select_slice,
+    select_split,
+    select_transpose,
+)
+from alula.engine.operators.native_pool import (
+    select_average_pool,
+    select_global_average_pool,
+    select_global_max_pool,
+    select_max_pool,
+    select_softmax,
+)
+
+SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
+    {
+        (INTERNAL, "FusedConv"): select_convolution,
+        (INTERNAL, "FusedMatMul"): select_matmul,
+        (INTERNAL, "Elementwise"): select_elementwise,
+        (INTERNAL, "Pack"): select_pack,
+        (INTERNAL, "Unpack"): select_unpack,
+        (INTERNAL, "Copy"): select_copy,
+        ("", "MaxPool"): select_max_pool,
+        ("", "AveragePool"): select_average_pool,
+        ("", "GlobalMaxPool"): select_global_max_pool,
+        ("", "GlobalAveragePool"): select_global_average_pool,
+        ("", "Softmax"): select_softmax,
+        ("", "Concat"): select_concat,
+        ("", "Split"): select_split,
+        ("", "Slice"): select_slice,
+        ("", "Transpose"): select_transpose,
+        ("", "Expand"): select_expand,
+        ("", "Pad"): select_pad,
+    }
+)

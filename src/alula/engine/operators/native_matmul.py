@@ -1,0 +1,88 @@
+"""Which kernel runs a matrix product.
+
+In: a FusedMatMul on plain memory. Out: one kernel call, or None for the reference.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from alula.base.tensors import DType
+from alula.engine.graph.dims import static
+from alula.engine.graph.nodes import Array
+from alula.engine.kernels.call import KernelCall, Selection
+from alula.engine.kernels.matmul import Batch, MatMul, pack_matmul
+from alula.engine.kernels.tile import vector_groups
+
+_MATRIX = 2
+_ENOUGH_GROUPS = 4
+
+
+def select_matmul(at: Selection) -> tuple[KernelCall, ...] | None:
+    """A product with a constant or computed right-hand side; batches that repeat in no regular way go to numpy."""
+    a, b = static(at.value(0).shape or ()), static(at.value(1).shape or ())
+    result = static(at.result().shape or ())
+    names = [name for name in (*at.node.inputs, *at.node.outputs) if name]
+    if any(at.values[n].dtype is not DType.FLOAT32 or at.values[n].block for n in names):
+        return None
+    if len(a) < _MATRIX or len(b) < _MATRIX or not math.prod(result):
+        return None
+    weights, bias = at.constant(1), at.constant(2)
+    if at.node.input(2) and (bias is None or bias.size not in {1, result[-1]}):
+        return None
+    if at.node.integer("transB"):
+        if weights is None:
+            return None
+        weights = weights.swapaxes(-1, -2)
+    batch = _batch(a, b, result)
+    if batch is None or (weights is not None and weights.ndim > _MATRIX and batch.b):
+        return None
+    rows, columns = result[-2:]
+    turned = at.node.integer("transA")
+    inner = a[-2] if turned else a[-1]
+    strides = (1, a[-1]) if turned else (a[-1], 1)
+    if batch.count > 1 and batch.b == 0 and batch.a == rows * inner and not turned:
+        # The same right-hand side for a stack of rows is one taller product.
+        rows, batch = rows * batch.count, Batch()
+    kernel = MatMul(
+        rows=rows,
+        inner=inner,
+        columns=columns,
+        target=at.target,
+        packed=weights is not None,
+        a_strides=strides,
+        batch=batch,
+        split=_split(at, rows * batch.count, columns),
+        epilogue=at.node.formula("epilogue"),
+        extras=len(at.node.inputs[3:]),
+    )
+    packed = pack_matmul(_as_matrix(weights), _as_row(bias, columns), columns, at.target)
+    reads = (at.node.inputs[0], *(() if weights is not None else (at.node.inputs[1],)), *at.node.inputs[3:], packed)
+    return (KernelCall(kernel, reads, (at.node.output,), 2 * math.prod(result) * inner),)
+
+
+def _batch(a: tuple[int, ...], b: tuple[int, ...], result: tuple[int, ...]) -> Batch | None:
+    """How both sides advance from product to product; None where that is not one distance."""
+    count = math.prod(result[:-2])
+    sides = []
+    for shape in (a, b):
+        own = math.prod(shape[:-2])
+        if own not in {1, count}:
+            return None
+        sides.append(math.prod(shape[-2:]) if own == count and count > 1 else 0)
+    return Batch(count, *sides)
+
+
+def _split(at: Selection, rows: int, columns: int) -> str:
+    groups = len(vector_groups(-(-columns // at.target.lanes), at.target))
+    return "columns" if groups >= _ENOUGH_GROUPS and columns >= rows else "rows"
+
+
+def _as_matrix(weights: Array | None) -> Array | None:
+    return None if weights is None else np.ascontiguousarray(weights.reshape(weights.shape[-2:]), np.float32)
+
+
+def _as_row(bias: Array | None, columns: int) -> Array | None:
+    return None if bias is None else np.broadcast_to(bias.reshape(-1), (columns,))

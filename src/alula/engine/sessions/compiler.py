@@ -1,0 +1,181 @@
+"""The compiler from end to end: import, bind, optimise, choose layout, plan, write.
+
+In: a model file and options. Out: the stages as values, for tools that show them, and a plan file.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from alula.base.errors import MissingError, ModelFileError
+from alula.base.hardware import cpu_flags, usable_threads
+from alula.base.settings import Settings
+from alula.engine.graph.check import check_graph
+from alula.engine.graph.dims import is_static
+from alula.engine.graph.graph import Graph
+from alula.engine.importers.onnx import load_onnx
+from alula.engine.kernels.target import Target, best_target, target_named
+from alula.engine.passes.choose_layout import choose_layout
+from alula.engine.passes.driver import PassOptions, PassReport
+from alula.engine.passes.order import optimise
+from alula.engine.plan.check import check_plan
+from alula.engine.plan.planner import PlanOptions, make_plan
+from alula.engine.plan.records import Plan
+from alula.engine.program.file import write_plan
+from alula.engine.sessions.cache import plan_path
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What may be chosen when a model is compiled.
+
+    Attributes:
+        target: the instruction set by name; empty is this machine's best.
+        shapes: input shapes by name, which bind symbolic dimensions.
+        disable: names of passes to leave out.
+        check: run every stage's checker.
+        memory_limit: the most bytes intermediates may take; 0 is no limit.
+        native: use kernels; without, every step runs through its reference.
+        reuse: let values share memory; without, every value can be looked at after a run.
+        jobs: processes that compile kernels; 0 is as many as this process may use.
+        extras: files that travel inside the plan, by name.
+    """
+
+    target: str = ""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    disable: frozenset[str] = frozenset()
+    check: bool = False
+    memory_limit: int = 0
+    native: bool = True
+    reuse: bool = True
+    jobs: int = 0
+    extras: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A plan file and how it came about; `seconds` by stage, empty when it came from the cache."""
+
+    path: Path
+    cached: bool
+    seconds: Mapping[str, float]
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """Shows nothing."""
+    del stage, done, total
+
+
+def import_model(path: str | os.PathLike[str]) -> Graph:
+    """Read a model file of any known kind.
+
+    Raises:
+        MissingError: there is no such file.
+        ModelFileError: the file is of no known kind.
+    """
+    file = Path(path)
+    if file.suffix.lower() in {".pth", ".pt", ".safetensors", ".h5"}:
+        hint = "export the model as ONNX; weight files hold no network"
+        raise ModelFileError(str(file), "needs a model", f"{file.suffix} files hold weights only", hint)
+    return load_onnx(file)
+
+
+def choose_target(name: str) -> Target:
+    """The target by name, or this machine's best for an empty name."""
+    return target_named(name) if name else best_target(cpu_flags())
+
+
+def optimise_model(graph: Graph, options: CompileOptions) -> tuple[Graph, tuple[PassReport, ...]]:
+    """All passes, layouts included."""
+    target = choose_target(options.target)
+    passes = PassOptions(shapes=options.shapes, disable=options.disable, check=options.check)
+    optimised, reports = optimise(graph, passes)
+    started = time.perf_counter()
+    laid_out = choose_layout(optimised, target.block) if options.native else optimised
+    if options.check:
+        check_graph(laid_out, "choose_layout")
+    changes = len(laid_out.nodes) - len(optimised.nodes)
+    report = PassReport("choose_layout", changes, time.perf_counter() - started)
+    return laid_out, (*reports, report)
+
+
+def plan_model(graph: Graph, options: CompileOptions) -> Plan:
+    """Kernels and memory for an optimised graph."""
+    choices = PlanOptions(native=options.native, reuse=options.reuse, memory_limit=options.memory_limit)
+    plan = make_plan(graph, choose_target(options.target), choices)
+    if options.check:
+        check_plan(plan)
+    return plan
+
+
+def needs_shapes(graph: Graph, options: CompileOptions) -> bool:
+    """Whether some input has dimensions that nothing has bound yet."""
+    return any(value.name not in options.shapes and not is_static(value.shape or ()) for value in graph.inputs)
+
+
+def compile_graph(
+    graph: Graph, path: Path, options: CompileOptions, progress: Progress = no_progress
+) -> Mapping[str, float]:
+    """Compile an imported graph into a plan file; returns the seconds of each stage."""
+    clock = _Stages(progress)
+    optimised, _ = optimise_model(graph, options)
+    clock.end("optimise")
+    plan = plan_model(optimised, options)
+    clock.end("plan")
+    jobs = options.jobs or usable_threads()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_plan(plan, path, options.extras, jobs=jobs, progress=lambda done, total: progress("emit", done, total))
+    clock.end("emit")
+    return clock.seconds
+
+
+def compile_cached(
+    path: str | os.PathLike[str], options: CompileOptions, settings: Settings, progress: Progress = no_progress
+) -> Compiled:
+    """The plan of a model: from the cache, or compiled into it."""
+    model = Path(path)
+    if not model.is_file():
+        raise MissingError(str(model), "needs a model file", "there is none", "check the path")
+    target = choose_target(options.target)
+    shown = {key: value for key, value in vars(options).items() if key not in {"check", "jobs", "target"}}
+    shown["shapes"] = sorted(options.shapes.items())
+    shown["extras"] = sorted(options.extras.items())
+    shown["disable"] = sorted(options.disable)
+    external = external_files(model)
+    kept = plan_path(settings.cache, model, external, target, shown)
+    if kept.is_file():
+        return Compiled(kept, cached=True, seconds={})
+    started = time.perf_counter()
+    graph = import_model(model)
+    imported = time.perf_counter() - started
+    seconds = compile_graph(graph, kept, replace(options, target=target.name), progress)
+    return Compiled(kept, cached=False, seconds={"import": imported, **seconds})
+
+
+def external_files(model: Path) -> tuple[Path, ...]:
+    """Files beside the model that exporters keep weights in: those named after it."""
+    candidates = (model.with_name(model.name + suffix) for suffix in (".data", "_data"))
+    return tuple(path for path in candidates if path.is_file())
+
+
+class _Stages:
+    """Seconds of consecutive stages; owned by one compilation."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = progress
+        self._last = time.perf_counter()
+
+    def end(self, stage: str) -> None:
+        """The stage is over."""
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
+        self._progress(stage, 1, 1)

@@ -1,0 +1,46 @@
+"""Runs the steps of a plan that have no kernel, through their numpy references.
+
+In: a host call, tensors. Out: filled output tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from alula.base.errors import PlanFileError
+from alula.base.tensors import DType, Tensor
+from alula.engine.graph.nodes import Array, Node
+from alula.engine.operators.evaluate import evaluate
+from alula.engine.program.attributes import decode_attributes
+from alula.engine.runtime.header import HostCall
+
+
+def run_host_step(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
+    """Evaluate one node.
+
+    Args:
+        step: what the plan says of the node.
+        inputs: its inputs, None for optional ones that are left out; read only.
+        outputs: tensors to fill.
+
+    Raises:
+        PlanFileError: the results do not have the shapes that the plan says.
+    """
+    attributes = decode_attributes(step.attributes, step.label)
+    names = tuple("" if tensor is None else f"x{index}" for index, tensor in enumerate(inputs))
+    node = Node(step.op, names, tuple(f"y{index}" for index in range(len(outputs))), attributes, step.label, step.domain)
+    arrays = [None if tensor is None else as_array(tensor) for tensor in inputs]
+    results = evaluate(node, arrays)
+    for result, tensor in zip(results, outputs, strict=True):
+        if result.shape != tensor.shape:
+            needed = f"a result of shape {list(tensor.shape)}"
+            raise PlanFileError(f"host step {step.label} ({step.op})", needed, f"it is {list(result.shape)}")
+        as_array(tensor)[...] = result
+
+
+def as_array(tensor: Tensor) -> Array:
+    """The tensor as a numpy array over the same memory."""
+    kind = np.uint16 if tensor.dtype is DType.BFLOAT16 else np.dtype(tensor.dtype.value)
+    return np.frombuffer(tensor.view, kind).reshape(tensor.shape)

@@ -1,0 +1,76 @@
+"""A model together with what turns pictures into its input and its output into words.
+
+In: a model or plan file, optionally TOML and labels beside it. Out: `Bundle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from alula.base.errors import MissingError
+from alula.base.session import OpenOptions, Session
+from alula.base.settings import Settings
+from alula.engine.runtime.session import PlanSession, is_plan_file, open_plan
+from alula.engine.sessions.host import run_host_step
+from alula.engine.sessions.opener import open_model
+from alula.imaging.classify import parse_labels
+from alula.imaging.declaration import parse_preprocessing
+from alula.imaging.preprocess import Preprocessing
+
+PREPROCESS = "preprocess.toml"
+LABELS = "labels.txt"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened model; `preprocessing` is None and `labels` empty where nothing says them."""
+
+    session: Session
+    preprocessing: Preprocessing | None
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BundleFiles:
+    """Files given by hand; None means: look inside the plan, then beside the model."""
+
+    preprocess: str | None = None
+    labels: str | None = None
+
+
+def read_extras(model: Path, preprocess: str | None, labels: str | None) -> Mapping[str, bytes]:
+    """What travels inside a plan: the given files, else `NAME.preprocess.toml` and `NAME.labels.txt` beside the model.
+
+    The declaration and the labels are read once here, so that a bad one is refused before anything is compiled.
+    """
+    extras = {}
+    for name, given in ((PREPROCESS, preprocess), (LABELS, labels)):
+        path = Path(given) if given else model.with_name(f"{model.stem}.{name}")
+        if path.is_file():
+            extras[name] = path.read_bytes()
+        elif given:
+            raise MissingError(str(path), "needs a file", "there is none", "check the path")
+    _parsed(extras)
+    return extras
+
+
+def open_bundle(path: Path, options: OpenOptions, settings: Settings, files: BundleFiles = BundleFiles()) -> Bundle:  # noqa: B008  frozen
+    """Open a model or plan with its preprocessing and labels."""
+    extras = dict(read_extras(path, files.preprocess, files.labels))
+    if is_plan_file(path):
+        threads = options.threads or settings.threads or None
+        session: Session = open_plan(path, threads=threads, verify=settings.verify, host=run_host_step)
+        if isinstance(session, PlanSession):
+            extras = {**session.extras, **extras}
+    else:
+        session = open_model(path, options, settings)
+    preprocessing, labels = _parsed(extras)
+    return Bundle(session, preprocessing, labels)
+
+
+def _parsed(extras: Mapping[str, bytes]) -> tuple[Preprocessing | None, tuple[str, ...]]:
+    declared, labels = extras.get(PREPROCESS), extras.get(LABELS, b"")
+    preprocessing = parse_preprocessing(declared.decode("utf-8", "replace")) if declared is not None else None
+    return preprocessing, parse_labels(labels.decode("utf-8", "replace"))
