@@ -14,7 +14,8 @@ from support.kernels import from_blocks, run_kernel, targets_here, to_blocks, un
 from alula.base.tensors import DType
 from alula.engine.graph.formula import Formula, FormulaBuilder
 from alula.engine.graph.nodes import Value
-from alula.engine.kernels.elementwise import Elementwise, elementwise, pack_channels
+from alula.engine.kernels.blocks import pack_channels
+from alula.engine.kernels.elementwise import Elementwise, elementwise
 from alula.engine.kernels.target import Target
 
 Array = np.ndarray[Any, Any]

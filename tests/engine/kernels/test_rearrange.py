@@ -139,6 +139,18 @@ def test_blocks_are_joined_along_channels(target: Target) -> None:
     )
 
 
+@ON_ALL
+@pytest.mark.parametrize("factors", [(2, 2), (1, 3), (3, 1)])
+def test_pixels_are_repeated(factors: tuple[int, int], target: Target) -> None:
+    """Rule: nearest-pixel enlargement by whole factors, plain and in blocks."""
+    x = numbered((2, target.lanes, 5, 6))
+    want = x.repeat(factors[0], 2).repeat(factors[1], 3)
+    blocks = [to_blocks(array, target.lanes) for array in (x, want)]
+
+    check(rearrange.repeat_pixels(2 * target.lanes, (5, 6), factors, 1), target, [x], [want])
+    check(rearrange.repeat_pixels(2, (5, 6), factors, target.lanes), target, [blocks[0]], [blocks[1]])
+
+
 def test_blocks_that_are_not_full_cannot_be_followed() -> None:
     """Rule: a partly filled block in the middle would shift channels."""
     with pytest.raises(ValueError, match="not all multiples of 16"):

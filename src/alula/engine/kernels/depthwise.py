@@ -12,6 +12,7 @@ import numpy as np
 
 from alula.engine.graph.formula import IDENTITY, Formula
 from alula.engine.graph.nodes import Array
+from alula.engine.kernels.blocks import check_block
 from alula.engine.kernels.formula import emit_formula
 from alula.engine.kernels.ir import Function, Index, module
 from alula.engine.kernels.target import Target
@@ -89,6 +90,7 @@ class Depthwise:
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
+        check_block(self.family, self.block, target)
         extras = [f"e{index}" for index in range(self.extras)]
         function = Function(name, ("x", *extras, "w", "y"), target)
         _Emitter(self, function).emit()

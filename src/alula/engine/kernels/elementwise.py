@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from alula.base.tensors import DType
 from alula.engine.graph.dims import is_static, static
 from alula.engine.graph.formula import Formula
-from alula.engine.graph.nodes import Array, Value
+from alula.engine.graph.nodes import Value
 from alula.engine.kernels.cut import Cut, cut_loops
 from alula.engine.kernels.formula import cost, emit_formula
 from alula.engine.kernels.ir import Function, Index, module
@@ -194,7 +192,7 @@ def elementwise(formula: Formula, output: Value, inputs: Sequence[Value], block:
         output: of static shape; `output.block` decides the loop nest.
         inputs: of static shape, plain or in the output's blocks. Next to a blocked output, a plain input must be one
             number, have one channel, or be as [C, 1, 1] with C a multiple of the block; any other vector of channels
-            is given as `pack_channels` lays it out, under a value record that says so.
+            is given as `blocks.pack_channels` lays it out, under a value record that says so.
         block: channels a block of the output; must equal `output.block`.
 
     Returns:
@@ -213,12 +211,6 @@ def elementwise(formula: Formula, output: Value, inputs: Sequence[Value], block:
         return None
     shape = _blocked(shapes[0], block) if block else shapes[0]
     return _collapsed(formula, shape, known)
-
-
-def pack_channels(values: Array, block: int) -> Array:
-    """A vector of C channels as [ceil(C / block), block], zeros behind the last."""
-    flat = np.asarray(values, np.float32).reshape(-1)
-    return np.pad(flat, (0, -flat.size % block)).reshape(-1, block)
 
 
 _CHANNEL_RANK = 2

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from alula.engine.kernels.blocks import check_block
 from alula.engine.kernels.ir import Function, Index, module
 from alula.engine.kernels.target import Target
 
@@ -46,6 +47,7 @@ class GlobalPool:
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
+        check_block(self.family, self.block, target)
         f = Function(name, ("x", "y"), target)
 
         def unit(plane: Index, _: list[str]) -> list[str]:

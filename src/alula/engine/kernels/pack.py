@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from alula.engine.kernels.blocks import check_block
 from alula.engine.kernels.ir import Function, Index, module
 from alula.engine.kernels.target import Target
 from alula.engine.kernels.transpose import transpose_tile
@@ -68,6 +69,7 @@ class Pack(_Reorder):
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
+        check_block(self.family, self.block, target)
         function = Function(name, ("x", "y"), target)
         if self.pixels == 1:
             _emit_rows(function, self, self.channels, self.blocks * self.block, _pack_row)
@@ -87,6 +89,7 @@ class Unpack(_Reorder):
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
+        check_block(self.family, self.block, target)
         function = Function(name, ("x", "y"), target)
         if self.pixels == 1:
             _emit_rows(function, self, self.blocks * self.block, self.channels, _unpack_row)

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from alula.engine.kernels.blocks import check_block
 from alula.engine.kernels.ir import Function, Index, float_literal, module
 from alula.engine.kernels.target import Target
 from alula.engine.kernels.window import Axis, Strip, columns, rows_per_unit, tile_axis
@@ -89,6 +90,7 @@ class Pool:
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
+        check_block(self.family, self.block, target)
         function = Function(name, ("x", "y"), target)
         _Emitter(self, function).emit()
         return module(function)

@@ -92,6 +92,22 @@ def expand(shape: Shape, out: Shape, element: int) -> Copy:
     return Copy(element, 1, 1, (Region(out, 0, 0, reads, 0, dense_strides(out)),))
 
 
+def repeat_pixels(planes: int, size: tuple[int, int], factors: tuple[int, int], block: int, element: int = 4) -> Copy:
+    """Enlarge maps to the nearest pixel by whole factors. Operands: the tensor, the output.
+
+    Args:
+        planes: images times channels, or channel blocks.
+        size: rows and columns of a map.
+        factors: copies of every row and of every column.
+        block: channels of a block, 1 for a plain tensor.
+        element: bytes of one element.
+    """
+    (height, width), (tall, wide) = size, factors
+    out = (planes, height, tall, width, wide, block)
+    reads = (height * width * block, width * block, 0, block, 0, 1)
+    return Copy(element, 1, 1, (Region(out, 0, 0, reads, 0, dense_strides(out)),))
+
+
 def pad(shape: Shape, before: Sequence[int], after: Sequence[int], element: int, bits: int = 0) -> Copy:
     """Put a constant around a tensor. Operands: the tensor, the output.
 
