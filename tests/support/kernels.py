@@ -139,7 +139,7 @@ def _ranges(units: int, pieces: int) -> Iterable[tuple[int, int]]:
     return ranges
 
 
-def _machine(target: Target, *, jit: bool) -> Any:  # noqa: ANN401  llvmlite has no types
+def _machine(target: Target, *, jit: bool) -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     model = "jitdefault" if jit else "default"
@@ -152,7 +152,7 @@ _engines: list[object] = []
 
 
 @cache
-def _function(text: str, target: Target, pointers: int) -> Any:  # noqa: ANN401  a ctypes function
+def _function(text: str, target: Target, pointers: int) -> Any:
     module = llvm.parse_assembly(text)
     module.verify()
     engine = llvm.create_mcjit_compiler(module, _machine(target, jit=True))

@@ -50,9 +50,10 @@ _SMALLEST_NORMAL = 1.17549435e-38
 
 
 def exp(f: Function, x: str) -> str:
-    """Raise e to the power x: within 2 ulp, subnormal results may come as 0; exp(-inf) = 0, overflow gives inf, NaN stays.
+    """Raise e to the power x, within 2 ulp.
 
-    Cephes' method: x = n ln 2 + r, a polynomial of r, times 2^n.
+    Minus infinity and results below the smallest normal float give 0 (where AVX-512 does it, the subnormal), overflow
+    gives infinity, NaN stays. Cephes' method: x = n ln 2 + r, a polynomial of r, times 2^n.
     """
     if f.lanes == _SCALEF_LANES:
         return _exp_scalef(f, x)
@@ -66,9 +67,10 @@ def exp(f: Function, x: str) -> str:
 
 
 def log(f: Function, x: str) -> str:
-    """Natural logarithm: within 2 ulp; log(0) = -inf, log of less than 0 and of NaN is NaN, log(inf) = inf.
+    """Natural logarithm, within 2 ulp.
 
-    Cephes' method: x = 2^e (1 + g) with 1 + g in [sqrt(1/2), sqrt(2)], a polynomial of g.
+    Of 0 it is -inf, of less and of NaN it is NaN, of infinity it is infinity. Cephes' method: x = 2^e (1 + g) with
+    1 + g in [sqrt(1/2), sqrt(2)], a polynomial of g.
     """
     tiny = f.constant(_SMALLEST_NORMAL)
     normal = f.select_less(x, tiny, f.arithmetic("fmul", x, f.constant(8388608.0)), x)
@@ -90,12 +92,12 @@ def log(f: Function, x: str) -> str:
 
 
 def tanh(f: Function, x: str) -> str:
-    """Hyperbolic tangent; relative error below 5e-7 (7 ulp); tanh(+-inf) = +-1, NaN stays."""
+    """Hyperbolic tangent, relative error below 5e-7, within 7 ulp; 1 with the sign of x at infinity, NaN stays."""
     return _odd_rational(f, x, _TANH_LIMIT, _TANH_P, _TANH_Q)
 
 
 def erf(f: Function, x: str) -> str:
-    """Error function; relative error below 5e-7 (7 ulp); erf(+-inf) = +-1, NaN stays."""
+    """Error function, relative error below 5e-7, within 7 ulp; 1 with the sign of x at infinity, NaN stays."""
     return _odd_rational(f, x, _ERF_LIMIT, _ERF_P, _ERF_Q)
 
 
