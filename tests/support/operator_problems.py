@@ -63,7 +63,7 @@ def wholes(*shape: int) -> Array:
     """int32 in [-9, 9], 0 left out."""
     numbers = np.random.default_rng(len(shape)).integers(1, 10, shape)
     signs = np.random.default_rng(7).choice([-1, 1], shape)
-    return (numbers * signs).astype(np.int32)
+    return np.asarray(numbers * signs, np.int32)
 
 
 def bools(*shape: int) -> Array:
@@ -413,12 +413,8 @@ def _resamplings() -> list[Problem]:
 
 def _picks() -> list[Problem]:
     ties = np.asarray([[3, 1, 3, 2], [5, 5, 0, 5]], np.float32)
-    found = [
-        problem(op, x, **attributes)
-        for op in ("ArgMax", "ArgMin")
-        for x in (ties, X3)
-        for attributes in ({}, {"axis": 1, "keepdims": 0}, {"axis": -1, "select_last_index": 1})
-    ]
+    variants: tuple[dict[str, Any], ...] = ({}, {"axis": 1, "keepdims": 0}, {"axis": -1, "select_last_index": 1})
+    found = [problem(op, x, **attributes) for op in ("ArgMax", "ArgMin") for x in (ties, X3) for attributes in variants]
     return [
         *found,
         problem("ArgMax", X3, axis=2, opset=11),

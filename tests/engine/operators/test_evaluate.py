@@ -153,7 +153,7 @@ def test_formula_of_literals_has_the_shape_of_its_inputs() -> None:
 def test_min_and_max_of_a_formula_let_nan_win() -> None:
     """A NaN in a register must not vanish in a clamp."""
     b = FormulaBuilder(1)
-    b.clamp(*b.arguments(), 0.0, 6.0)
+    b.clamp(b.arguments()[0], 0.0, 6.0)
 
     got = evaluate_formula(b.build(), [floats(np.nan, -1, 9)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def _node(op: str, inputs: tuple[str, ...], **attributes: Any) -> Node:
     return Node(op, inputs, ("y",), attributes, domain=INTERNAL)
 
 
-def _inferred(node: Node, inputs: list[Array | None]) -> Any:
+def _inferred(node: Node, inputs: Sequence[Array | None]) -> Any:
     known = [Known(Value("x", DType(x.dtype.name), x.shape)) if x is not None else None for x in inputs]
     return infer_node(node, known)
 
@@ -131,8 +132,8 @@ def test_symbols_pass_through_fused_operators() -> None:
 @pytest.mark.parametrize(
     ("node", "inputs", "message"),
     [
-        (_node("FusedMatMul", ("a", "b", "", "e"), epilogue=_relu_of_sum()), [reals(3, 4), reals(4, 5), None, reals(2, 3, 5)],
-         "must broadcast to"),
+        (_node("FusedMatMul", ("a", "b", "", "e"), epilogue=_relu_of_sum()),
+         [reals(3, 4), reals(4, 5), None, reals(2, 3, 5)], "must broadcast to"),
         (_node("FusedMatMul", ("a", "b"), epilogue=_relu_of_sum()), [reals(3, 4), reals(4, 5)], "needs 1 extra inputs"),
         (_node("Elementwise", ("a",), formula=_relu_of_sum()), [reals(3)], "needs 2 inputs"),
     ],

@@ -95,7 +95,7 @@ def _node(op: str, count: int, **attributes: object) -> Node:
     ("node", "inputs", "shape"),
     [
         (_node("Conv", 2, pads=(1, 1, 1, 1)), (_IMAGE, (8, 3, 3, 3)), "[N, 8, H, W]"),
-        (_node("Conv", 2, strides=(2, 2), auto_pad="SAME_UPPER"), ((_N, 3, 224, 224), (8, 3, 3, 3)), "[N, 8, 112, 112]"),
+        (_node("Conv", 2, strides=(2, 2), auto_pad="SAME_UPPER"), ((_N, 3, 9, 9), (8, 3, 3, 3)), "[N, 8, 5, 5]"),
         (_node("MaxPool", 1, kernel_shape=(2, 2), strides=(2, 2)), ((_N, 3, 8, _W * 2),), "[N, 3, 4, W]"),
         (_node("MaxPool", 1, kernel_shape=(3, 3), strides=(2, 2), ceil_mode=1), ((_N, 3, 7, 7),), "[N, 3, 3, 3]"),
         (_node("GlobalAveragePool", 1), (_IMAGE,), "[N, 3, 1, 1]"),

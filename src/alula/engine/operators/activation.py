@@ -33,9 +33,9 @@ _GELU_INNER = math.sqrt(2 / math.pi)
 _GELU_CUBE = 0.044715
 
 
-def _of(x: Array, value: float) -> Any:
+def _of(x: Array, value: float) -> Array:
     """A literal in the dtype of an array."""
-    return x.dtype.type(value)
+    return np.asarray(value, x.dtype)
 
 
 def _elementwise(
@@ -77,7 +77,7 @@ def _infer_prelu(at: Inference) -> Inferred:
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)); exp may overflow to infinity, which gives the 0 that is right."""
-    return _of(x, 1) / (_of(x, 1) + np.exp(-x))
+    return np.asarray(1 / (_of(x, 1) + np.exp(-x)), x.dtype)
 
 
 def _lower_sigmoid(b: FormulaBuilder, x: Operand) -> Operand:
@@ -90,12 +90,13 @@ def _lower_swish(b: FormulaBuilder, x: Operand, *, alpha: float) -> Operand:
 
 def swish(x: Array, *, alpha: float) -> Array:
     """X sigmoid(alpha x)."""
-    return x / (_of(x, 1) + np.exp(x * _of(x, -alpha)))
+    return np.asarray(x / (_of(x, 1) + np.exp(x * _of(x, -alpha))), x.dtype)
 
 
 def hard_sigmoid(x: Array, *, alpha: float, beta: float) -> Array:
     """Alpha x + beta, kept inside [0, 1]."""
-    return np.clip(x * _of(x, alpha) + _of(x, beta), _of(x, 0), _of(x, 1))
+    line: Array = x * _of(x, alpha) + _of(x, beta)
+    return line.clip(_of(x, 0), _of(x, 1))
 
 
 def _lower_hard_sigmoid(b: FormulaBuilder, x: Operand, *, alpha: float, beta: float) -> Operand:
@@ -139,9 +140,10 @@ def gelu(x: Array, *, approximate: str) -> Array:
     """X times the normal distribution function at x, exact or in the tanh form."""
     _check_approximation(approximate)
     if approximate == "none":
-        return x * (erf(x * _of(x, _SQRT_HALF)) + _of(x, 1)) * _of(x, 0.5)
-    inner = x * (x * x * _of(x, _GELU_INNER * _GELU_CUBE) + _of(x, _GELU_INNER))
-    return x * (np.tanh(inner) + _of(x, 1)) * _of(x, 0.5)
+        curve = erf(x * _of(x, _SQRT_HALF))
+    else:
+        curve = np.tanh(x * (x * x * _of(x, _GELU_INNER * _GELU_CUBE) + _of(x, _GELU_INNER)))
+    return np.asarray(x * (curve + _of(x, 1)) * _of(x, 0.5), x.dtype)
 
 
 def _check_approximation(approximate: str) -> None:
@@ -210,7 +212,8 @@ OPERATORS = (
     _elementwise("Tanh", (1, 6, 13), np.tanh, lambda b, x: b.tanh(x), summary="Hyperbolic tangent."),
     _elementwise("Erf", (9, 13), erf, lambda b, x: b.erf(x), summary="Error function."),
     _elementwise("Gelu", (20,), gelu, _lower_gelu, attributes={"approximate": "none"},
-                 agrees_within=Tolerance(relative=1e-5, absolute=2e-6), summary="x times the normal distribution at x."),
+                 agrees_within=Tolerance(relative=1e-5, absolute=2e-6),
+                 summary="x times the normal distribution function at x."),
     _elementwise("Elu", (1, 6, 22), elu, _lower_elu, attributes={"alpha": 1.0},
                  summary="x where positive, else alpha (exp(x) - 1)."),
     _elementwise("Softplus", (1, 22), softplus, _lower_softplus, summary="log(1 + exp(x))."),

@@ -19,7 +19,7 @@ from alula.engine.graph.nodes import Array, Attribute, Node
 from alula.engine.operators.record import Infer, Inference, Inferred, UnknownShape
 
 
-class Mismatch(ValueError):
+class Mismatch(ValueError):  # noqa: N818  not an error yet: it lacks its place
     """Shapes or values that do not fit; `evaluate` and `infer_node` make it a ShapeError of the node."""
 
     def __init__(self, needed: str, found: str) -> None:
@@ -98,7 +98,7 @@ def _broadcast_two(one: Shape, other: Shape) -> Shape:
 
 
 def _broadcast_dims(a: Dim, b: Dim, one: Shape, other: Shape) -> Dim:
-    if a == b or b == 1:
+    if b in (a, 1):
         return a
     if a == 1:
         return b

@@ -99,7 +99,8 @@ def _range_length(start: Array, limit: Array, delta: Array) -> int:
         raise Mismatch("delta must not be 0", "it is 0")
     if start.dtype.kind in "iu":
         return max(-((int(start) - int(limit)) // int(delta)), 0)
-    return max(math.ceil((limit.item() - start.item()) / delta.item()), 0)
+    steps = (float(limit) - float(start)) / float(delta)
+    return max(math.ceil(steps), 0)
 
 
 def _infer_range(at: Inference) -> Inferred:

@@ -106,7 +106,8 @@ def _scatter(parts: Array, window: Window, full: Sequence[int]) -> Array:
     for tap in product(*map(range, window.kernel)):
         rows = zip(tap, window.dilations, inputs, window.strides, strict=True)
         places = [slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, n, s in rows]
-        y[(slice(None), slice(None), *places)] += parts[(slice(None), slice(None), *tap)]
+        kernel_tap: tuple[Any, ...] = (slice(None), slice(None), *tap)
+        y[(slice(None), slice(None), *places)] += parts[kernel_tap]
     return y
 
 

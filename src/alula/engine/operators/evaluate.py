@@ -79,7 +79,9 @@ def _arguments(operator: Operator, node: Node, inputs: Sequence[Array | None]) -
 
 
 def evaluate_graph(
-    graph: Graph, feeds: Mapping[str, Array], keep: Collection[str] | bool | None = None
+    graph: Graph,
+    feeds: Mapping[str, Array],
+    keep: Collection[str] | bool | None = None,  # noqa: FBT001  True stands for all names
 ) -> dict[str, Array]:
     """Run a whole graph, node by node.
 

@@ -42,8 +42,8 @@ def erf(x: Array) -> Array:
     """The error function in the dtype of `x`; relative error below 1e-9, NaN stays NaN."""
     wide = np.asarray(x, np.float64)
     size = np.abs(wide)
-    square = np.minimum(size, _BORDER) ** 2
-    near = wide * np.polyval(_P, square) / np.polyval(_Q, square)
+    inner = np.clip(wide, -_BORDER, _BORDER)
+    near = inner * np.polyval(_P, inner * inner) / np.polyval(_Q, inner * inner)
     capped = np.minimum(size, _FAR)
     far = 1.0 - np.exp(-capped * capped) * np.polyval(_R, capped) / np.polyval(_S, capped)
     result = np.where(size <= _BORDER, near, np.copysign(far, wide))

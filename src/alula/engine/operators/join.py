@@ -6,7 +6,6 @@ In: arrays that agree in all axes but one. Out: one array; Split gives several.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 from types import MappingProxyType
 
 import numpy as np
@@ -40,7 +39,9 @@ def concatenated(shapes: tuple[Shape, ...], axis: int) -> Shape:
         rest = zip(first[:place] + first[place + 1 :], other[:place] + other[place + 1 :], strict=False)
         if len(other) != len(first) or not all(agree(a, b) for a, b in rest):
             raise Mismatch(f"inputs must agree in all axes but {place}", f"{show(first)} meets {show(other)}")
-    total: Dim = reduce(lambda sum_, shape: shape[place] + sum_, shapes, 0)
+    total: Dim = 0
+    for shape in shapes:
+        total = shape[place] + total
     columns = [_number(dims) for dims in zip(*shapes, strict=True)]
     return (*columns[:place], total, *columns[place + 1 :])
 

@@ -48,7 +48,7 @@ def turn(x: Array, flag: int) -> Array:
 def gemm(a: Array, b: Array, c: Array | None = None, **attributes: Any) -> Array:
     """Alpha A B + beta C, in the dtype of A."""
     kind = a.dtype.type
-    y = np.matmul(turn(a, attributes["transA"]), turn(b, attributes["transB"]))
+    y: Array = np.matmul(turn(a, attributes["transA"]), turn(b, attributes["transB"]))
     if attributes["alpha"] != 1:
         y = y * kind(attributes["alpha"])
     if c is None:

@@ -52,13 +52,13 @@ def _sliced(dim: Dim, range_: slice | None) -> Dim:
         return dim
     if isinstance(dim, int):
         return len(range(*range_.indices(dim)))
-    start, end, step = range_.start, range_.stop, range_.step
+    start, end, step = int(range_.start), int(range_.stop), int(range_.step)
     if step == -1 and start in (-1, _ENDLESS) and end <= -_ENDLESS:
         return dim
     if step < 1 or 0 <= end < _ENDLESS:
         raise UnknownShape
-    upper = dim if end >= _ENDLESS else dim + end
-    length = upper - (start if start >= 0 else dim + start)
+    upper: Dim = dim if end >= _ENDLESS else dim + end
+    length: Dim = upper - (start if start >= 0 else dim + start)
     if isinstance(length, int) and length < 0:
         return 0
     return (length + (step - 1)) // step

@@ -90,7 +90,7 @@ def average_pool(x: Array, *, count_include_pad: int, **attributes: Any) -> Arra
     counted = pad_spatial(np.ones((1, 1, *x.shape[2:]), x.dtype), padding, 1 if count_include_pad else 0)
     more = tuple((0, rows) for rows in overhang(window, counted.shape[2:], sizes))
     count = windows_of(pad_spatial(counted, more), window, sizes).sum(axes, dtype=x.dtype)
-    return total / count
+    return np.asarray(total / count, x.dtype)
 
 
 def _infer_global(at: Inference) -> Inferred:
