@@ -11,7 +11,7 @@ import numpy as np
 
 from alula.base.hardware import cpu_flags
 from alula.base.tensors import DType, TensorSpec
-from alula.engine.graph.nodes import Attribute, Node
+from alula.engine.graph.nodes import Array, Attribute, Node
 from alula.engine.kernels.ir import Carried, Function, Index, module
 from alula.engine.kernels.target import TARGETS, Target, best_target
 from alula.engine.plan.records import HostStep, NativeStep, Operand, PlacedTensor, Plan
@@ -122,7 +122,7 @@ STEPS = (
 )
 
 
-def expected(x: np.ndarray[tuple[int], np.dtype[np.float32]]) -> dict[str, list[float]]:
+def expected(x: Array) -> dict[str, list[float]]:
     """What `STEPS` compute."""
     total = np.pad(x + WEIGHTS, 1)
     smoothed = total[:-2] + total[2:]

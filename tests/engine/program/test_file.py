@@ -54,7 +54,7 @@ def test_equal_kernels_share_a_function() -> None:
 
     assert len(set(program.symbols)) == 4
     assert program.symbols[:4] == program.symbols[4:]
-    assert kernel_symbol(STEPS[0].kernel, plan().target) == program.symbols[0]  # type: ignore[union-attr]
+    assert kernel_symbol(STEPS[0].kernel, plan().target) == program.symbols[0]
 
 
 def test_kernels_that_differ_but_print_alike_are_found() -> None:
@@ -93,14 +93,14 @@ def test_failed_save_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatc
     before = path.read_bytes()
 
     def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(28, f"No space left on device {descriptor}")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         saved(tmp_path, plan((host(INPUT, OUTPUT),)))
 
     assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == [path.name]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_folder_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_folder_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="tiny"):
         saved(tmp_path, plan())
 
-    assert os.listdir(tmp_path) == ["tiny.alula"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "tiny.alula"]
 
 
 def test_header_beyond_the_readers_limit_is_not_written(tmp_path: Path) -> None:

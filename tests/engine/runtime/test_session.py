@@ -27,11 +27,12 @@ from support.plans import (
 from alula.base.errors import BusyError, InputError, LimitError, MissingError
 from alula.base.session import Session
 from alula.base.tensors import Tensor
+from alula.engine.graph.nodes import Array
 from alula.engine.kernels.target import Target
 from alula.engine.runtime.header import HostCall
 from alula.engine.runtime.session import PlanSession, open_plan
 
-X = np.arange(LENGTH, dtype=np.float32) / 8
+X: Array = np.arange(LENGTH, dtype=np.float32) / 8
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_session_fits_the_protocol(session: PlanSession) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [X, X.tobytes(), bytearray(X.tobytes()), memoryview(X), X.data],
+    [X, X.tobytes(), bytearray(X.tobytes()), memoryview(X.data), X.data],
     ids=["numpy", "bytes", "bytearray", "view", "data"],
 )
 def test_any_contiguous_buffer_is_an_input(session: PlanSession, given: object) -> None:
