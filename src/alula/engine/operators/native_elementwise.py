@@ -11,7 +11,8 @@ from alula.base.tensors import DType
 from alula.engine.graph.dims import static
 from alula.engine.graph.nodes import Array, Value
 from alula.engine.kernels.call import KernelCall, Selection
-from alula.engine.kernels.elementwise import elementwise, pack_channels
+from alula.engine.kernels.blocks import pack_channels
+from alula.engine.kernels.elementwise import elementwise
 from alula.engine.kernels.formula import cost
 from alula.engine.kernels.pack import Pack, Unpack
 

@@ -6,13 +6,11 @@ In: a Graph with static shapes and chosen layouts. Out: `Drafts`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from alula.base.tensors import DType
 from alula.engine.graph.dims import is_static, static
 from alula.engine.graph.graph import Graph
-from alula.engine.graph.nodes import Array, Node, Value
+from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
 from alula.engine.kernels.call import Kernel, Selection
 from alula.engine.kernels.target import Target
 from alula.engine.operators.record import Operator
@@ -38,6 +36,7 @@ class Drafts:
     Attributes:
         roots: for a value that is another's bytes under another shape, that other one, directly.
         values: the value records, those of added steps included.
+        outputs: the value in whose memory each model output is made.
     """
 
     graph: Graph
@@ -45,6 +44,7 @@ class Drafts:
     steps: list[Draft] = field(default_factory=list)
     roots: dict[str, str] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
 
     def root(self, name: str) -> str:
         """The value whose memory this one lives in."""
@@ -110,7 +110,7 @@ def _is_view(graph: Graph, node: Node, operator: Operator) -> bool:
     source, result = graph.value(node.inputs[0]), graph.value(node.output)
     if operator.view:
         return not source.block and not result.block and source.dtype == result.dtype
-    return node.kind == ("alula", "Unpack") and _is_dense(source)
+    return node.kind == (INTERNAL, "Unpack") and _is_dense(source)
 
 
 def _is_dense(value: Value) -> bool:
@@ -122,25 +122,11 @@ def _is_dense(value: Value) -> bool:
 def _claim_outputs(drafts: Drafts) -> None:
     """Give every model output memory of its own, by a copy where it is an input, a constant or another output."""
     made = {name for step in drafts.steps for name in step.writes}
-    taken: set[str] = set()
     for name in drafts.graph.outputs:
         root = drafts.root(name)
-        if root in made and root not in taken and drafts.size(root) == drafts.size(name):
-            taken.add(root)
-            continue
-        copy = f"{name}.out{len(taken)}"
-        drafts.values[copy] = Value(copy, drafts.values[name].dtype, drafts.values[name].shape)
-        node = Node("Copy", (name,), (copy,), domain="alula", name=f"{name} (output)")
-        drafts.steps += _steps(drafts, node, operator_of(node))
-        drafts.roots[name] = copy
-        taken.add(copy)
-
-
-def output_roots(drafts: Drafts) -> tuple[str, ...]:
-    """The value in whose memory each model output is made."""
-    return tuple(drafts.root(name) for name in drafts.graph.outputs)
-
-
-def element_types(values: Mapping[str, Value], node: Node) -> set[DType]:
-    """The dtypes of a node's activations."""
-    return {values[name].dtype for name in (*node.inputs, *node.outputs) if name in values}
+        if root not in made or root in drafts.outputs or drafts.size(root) != drafts.size(name):
+            root = f"{name}.out{len(drafts.outputs)}"
+            drafts.values[root] = Value(root, drafts.values[name].dtype, drafts.values[name].shape)
+            node = Node("Copy", (name,), (root,), domain=INTERNAL, name=f"{name} (output)")
+            drafts.steps += _steps(drafts, node, operator_of(node))
+        drafts.outputs.append(root)

@@ -19,7 +19,7 @@ from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array
 from alula.engine.kernels.target import Target
 from alula.engine.plan.arena import Lifetime, place_lifetimes
-from alula.engine.plan.drafts import Draft, Drafts, draft_steps, output_roots
+from alula.engine.plan.drafts import Draft, Drafts, draft_steps
 from alula.engine.plan.records import HostStep, NativeStep, Operand, PlacedTensor, Plan
 
 
@@ -63,7 +63,7 @@ def make_plan(graph: Graph, target: Target, options: PlanOptions = PlanOptions()
         weights=tuple(layout.weights),
         arena_bytes=layout.arena_bytes,
         scratch_bytes=max((draft.kernel.scratch for draft in drafts.steps if draft.kernel), default=0),
-        output_offsets=tuple(layout.offsets[root] for root in output_roots(drafts)),
+        output_offsets=tuple(layout.offsets[root] for root in drafts.outputs),
         places=layout.places(),
         blocks={name: value.block for name, value in drafts.values.items() if value.block},
         roots=dict(drafts.roots),
@@ -88,7 +88,7 @@ class _Layout:
 
     def __post_init__(self) -> None:
         self.inputs = {value.name: index for index, value in enumerate(self.drafts.graph.inputs)}
-        self.outputs = {root: index for index, root in enumerate(output_roots(self.drafts))}
+        self.outputs = {root: index for index, root in enumerate(self.drafts.outputs)}
         self.offsets, self.arena_bytes = place_lifetimes(self._lifetimes())
         self._indices: dict[int, int] = {}
 
