@@ -112,6 +112,20 @@ def test_the_epilogue_sees_the_sum_and_the_extra_tensors(target: Target) -> None
 
 
 @ON_ALL
+def test_a_dear_epilogue_gives_the_same(target: Target) -> None:
+    """Rule: a formula that runs over the finished row sees the same registers."""
+    b = FormulaBuilder(2)
+    total, extra = b.arguments()
+    b.mul(extra, b.div(1.0, b.add(1.0, b.exp(b.neg(total)))))
+    kernel = Depthwise(9, 6, 6, 6, 6, 3, 3, 1, 1, 1, 1, 1, 1, 2, target.lanes, b.build(), 1)
+    x, weights, bias = operands(kernel)
+
+    got = run(kernel, target, x, weights, bias, x)
+
+    np.testing.assert_allclose(got, x / (1 + np.exp(-reference(kernel, x, weights, bias))), rtol=1e-5, atol=1e-6)
+
+
+@ON_ALL
 def test_no_function_of_a_library_is_called(target: Target) -> None:
     """Rule: a kernel is self-contained."""
     kernel = Depthwise(9, 16, 16, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, target.lanes)

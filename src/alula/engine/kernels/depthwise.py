@@ -13,7 +13,7 @@ import numpy as np
 from alula.engine.graph.formula import IDENTITY, Formula
 from alula.engine.graph.nodes import Array
 from alula.engine.kernels.blocks import check_block
-from alula.engine.kernels.formula import emit_formula
+from alula.engine.kernels.formula import emit_formula, emit_rows, is_dear
 from alula.engine.kernels.ir import Function, Index, module
 from alula.engine.kernels.target import Target
 from alula.engine.kernels.window import Axis, Strip, columns, largest_tile, rows_per_unit, tile_axis
@@ -21,6 +21,9 @@ from alula.engine.kernels.window import Axis, Strip, columns, largest_tile, rows
 # Registers beside sums and weights: input columns and the bias; without multiply-add, products as well.
 _OTHERS = 3
 _OTHERS_UNFUSED = 6
+
+# No instruction; keeps LLVM's scheduler from loading the next kernel row's columns early and spilling sums for them.
+_BARRIER = 'call void asm sideeffect "", "~{memory}"()'
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Depthwise:
     of the output's shape, the weights as `pack_depthwise` lays them out for `in_w`, the output.
 
     Attributes:
-        epilogue: applied to the sum with bias (register 0) and the extra tensors (registers 1 and up).
+        epilogue: applied to the sum with bias (register 0) and the extra tensors (registers 1 and up); on the tile, or,
+            where it is dear, in a second walk over the finished row.
     """
 
     channels: int
@@ -125,7 +129,8 @@ class _Emitter:
         narrow = largest_tile(registers, self._taps + others)
         self._keep_weights = narrow >= min(largest_tile(registers, others), kernel.out_w)
         self._largest = narrow if self._keep_weights else largest_tile(registers, kernel.kernel_w + others)
-        self._row_bytes = kernel.in_w * function.lanes
+        self._late = is_dear(kernel.epilogue)
+        self._row_length = kernel.in_w * function.lanes
 
     def emit(self) -> None:
         k, f = self._k, self._f
@@ -143,7 +148,7 @@ class _Emitter:
 
     def _emit_plane(self, plane: Index, block: Index, first: Index, last: Index) -> None:
         k, f = self._k, self._f
-        image = f.at("%x", f.mul(plane, k.in_h * self._row_bytes))
+        image = f.at("%x", f.mul(plane, k.in_h * self._row_length))
         weights = f.at("%w", f.mul(block, (self._taps + 1) * f.lanes))
         bias = f.load(weights, self._taps * f.lanes)
         kept = [f.load(weights, tap * f.lanes) for tap in range(self._taps)] if self._keep_weights else []
@@ -154,6 +159,9 @@ class _Emitter:
             out = f.add(out_plane, f.mul(y, k.out_w * f.lanes))
             for strip in tile_axis(k.horizontal, self._largest):
                 self._emit_strip(strip, _Row(pointers, out, weights, bias, kept))
+            if self._late:
+                extras = [f.at(f"%e{index}", out) for index in range(k.extras)]
+                emit_rows(f, k.epilogue, k.out_w, f.at("%y", out), extras)
             return []
 
         f.loop(first, last, 1, row)
@@ -162,7 +170,7 @@ class _Emitter:
         """The input row under kernel row `tap`, or the row of zeros."""
         k, f, axis = self._k, self._f, self._k.vertical
         position = f.add(f.mul(y, k.stride_h), tap * k.dilation_h - k.pad_top)
-        pointer = f.at(image, f.mul(position, self._row_bytes))
+        pointer = f.at(image, f.mul(position, self._row_length))
         always = axis.start(0) + tap * k.dilation_h >= 0
         if always and axis.start(k.out_h - 1) + tap * k.dilation_h < k.in_h:
             return pointer
@@ -182,6 +190,7 @@ class _Emitter:
         used = columns(k.horizontal, strip)
         sums = [row.bias] * strip.size
         for line in range(k.kernel_h):
+            f.line(_BARRIER)
             taps = range(line * k.kernel_w, (line + 1) * k.kernel_w)
             weights = [row.kept[t] if row.kept else f.load(row.weights, t * f.lanes) for t in taps]
             for column in used:
@@ -191,8 +200,12 @@ class _Emitter:
         place = f.add(row.out, f.mul(x, f.lanes))
         for output, total in enumerate(sums):
             here = f.add(place, output * f.lanes)
-            extras = [f.load(f"%e{index}", here) for index in range(k.extras)]
-            f.store(emit_formula(f, k.epilogue, [total, *extras]), "%y", here)
+            f.store(total if self._late else self._finish(total, here), "%y", here)
+
+    def _finish(self, total: str, place: Index) -> str:
+        f = self._f
+        extras = [f.load(f"%e{index}", place) for index in range(self._k.extras)]
+        return emit_formula(f, self._k.epilogue, [total, *extras])
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,14 @@ from types import MappingProxyType
 
 from alula.engine.graph.formula import Formula, Operand, Register, Step
 from alula.engine.kernels import maths
-from alula.engine.kernels.ir import Function
+from alula.engine.kernels.ir import Function, Index
 
 # Arithmetic instructions of each primitive on a machine with multiply-add, one for those that are not listed.
 _COST: Mapping[str, int] = MappingProxyType({"exp": 16, "log": 28, "tanh": 20, "erf": 22, "div": 4, "sqrt": 4})
+
+
+# More than a product, a sum and two bounds, as of HardSwish, beside another sum and bounds.
+_DEAR = 8
 
 
 def emit_formula(function: Function, formula: Formula, registers: Sequence[str]) -> str:
@@ -28,6 +32,34 @@ def emit_formula(function: Function, formula: Formula, registers: Sequence[str])
     for step in formula.steps:
         values.append(_emit_step(function, step, values))
     return values[-1] if formula.steps else values[0]
+
+
+def emit_rows(function: Function, formula: Formula, count: Index, output: str, extras: Sequence[str] = ()) -> None:
+    """Append a loop that applies the formula to `count` whole registers in memory, in place.
+
+    The second half of a kernel whose formula is dear: emitted on every sum of a register tile it would need more
+    registers than there are, and many times the code.
+
+    Args:
+        function: where to append.
+        formula: register 0 is the element of `output`, the others those of `extras`.
+        count: how many registers; they follow each other.
+        output: pointer to the first.
+        extras: pointers to the first element of the other tensors.
+    """
+
+    def body(index: Index, _: list[str]) -> list[str]:
+        place = function.mul(index, function.lanes)
+        registers = [function.load(pointer, place) for pointer in (output, *extras)]
+        function.store(emit_formula(function, formula, registers), output, place)
+        return []
+
+    function.loop(0, count, 1, body)
+
+
+def is_dear(formula: Formula) -> bool:
+    """Whether a kernel does better to apply the formula with `emit_rows` than on its register tile."""
+    return cost(formula) > _DEAR
 
 
 def cost(formula: Formula) -> int:
