@@ -200,6 +200,7 @@ def _norms() -> list[Problem]:
         problem("LRN", X4, size=3, judge="ort"),
         problem("LRN", reals(6, 6, 3, 2), size=4, alpha=0.3, beta=0.5, bias=2.0),
         problem("LRN", X4, size=5, opset=1, judge="ort"),
+        problem("LRN", X4, size=99, judge="ort"),
     ]
 
 

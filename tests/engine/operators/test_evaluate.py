@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.operator_problems import floats, ints, reals
 
-from alula.base.errors import AlulaError, GraphError, InputError, ShapeError, UnsupportedError
+from alula.base.errors import AlulaError, GraphError, InputError, LimitError, ShapeError, UnsupportedError
 from alula.base.tensors import DType
 from alula.engine.graph.formula import Formula, FormulaBuilder
 from alula.engine.graph.graph import Graph
@@ -93,6 +93,30 @@ def test_sizes_beyond_memory_are_an_error_of_ours() -> None:
     """Attack: a constant shape asks for exabytes."""
     with pytest.raises(AlulaError, match="y"):
         evaluate(Node("ConstantOfShape", ("s",), ("y",)), [ints(2**40, 2**20)])
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"),
+    [
+        ("Conv", {"pads": (2**30, 2**30, 0, 0), "strides": (2**30, 2**30)}),
+        ("ConvTranspose", {"strides": (2**30, 2**30), "output_shape": (4, 4)}),
+        ("MaxPool", {"kernel_shape": (2**20, 2**20), "pads": (2**20, 2**20, 0, 0)}),
+        ("AveragePool", {"kernel_shape": (2**40, 1), "strides": (2**40, 1), "ceil_mode": 1}),
+    ],
+)
+def test_small_results_of_huge_windows_are_refused(op: str, attributes: dict[str, int]) -> None:
+    """Attack: pads and strides of which the output shows nothing ask for gigabytes in between."""
+    inputs = [reals(1, 1, 4, 4), reals(1, 1, 2, 2)][: 2 if op.startswith("Conv") else 1]
+    node = Node(op, ("x", "w")[: len(inputs)], ("y",), attributes)
+
+    with pytest.raises((LimitError, ShapeError), match=op):
+        evaluate(node, inputs)
+
+
+def test_more_parts_than_rows_are_refused() -> None:
+    """Attack: num_outputs asks for a list of 2**50 sizes."""
+    with pytest.raises(ShapeError, match="can be cut into 1 to 3 parts"):
+        evaluate(Node("Split", ("x",), ("y",), {"num_outputs": 2**50}), [reals(3)])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,16 @@ from alula.engine.graph.dims import Dim, Shape, static
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.common import Mismatch, agree, known, same_dtypes, show
 from alula.engine.operators.record import Inference, Inferred, Operator
-from alula.engine.operators.window import Padding, Window, output_sizes, pad_spatial, padding_of, window_of, windows_of
+from alula.engine.operators.window import (
+    Padding,
+    Window,
+    check_elements,
+    output_sizes,
+    pad_spatial,
+    padding_of,
+    window_of,
+    windows_of,
+)
 
 CONV_ATTRIBUTES: Mapping[str, Any] = MappingProxyType(
     {"auto_pad": "NOTSET", "dilations": (), "group": 1, "kernel_shape": (), "pads": (), "strides": ()}
@@ -102,7 +111,9 @@ def _scatter(parts: Array, window: Window, full: Sequence[int]) -> Array:
     """Add parts [N, M, kernel..., input...] up in an array [N, M, full...]."""
     inputs = parts.shape[2 + len(full) :]
     reach = [(n - 1) * s + span for n, s, span in zip(inputs, window.strides, window.spans, strict=True)]
-    y = np.zeros((*parts.shape[:2], *map(max, zip(full, reach, strict=True))), parts.dtype)
+    shape = (*parts.shape[:2], *map(max, zip(full, reach, strict=True)))
+    check_elements(shape)
+    y = np.zeros(shape, parts.dtype)
     for tap in product(*map(range, window.kernel)):
         rows = zip(tap, window.dilations, inputs, window.strides, strict=True)
         places = [slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, n, s in rows]

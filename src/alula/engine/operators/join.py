@@ -70,7 +70,9 @@ def split_sizes(total: int, sizes: tuple[int, ...] | None, parts: int) -> tuple[
         Mismatch: the sizes do not add up, or there are more parts than rows.
     """
     if sizes is None:
-        length = -(-total // parts) if parts else 0
+        if not 1 <= parts <= max(total, 1):
+            raise Mismatch(f"{total} rows can be cut into 1 to {max(total, 1)} parts", f"num_outputs is {parts}")
+        length = -(-total // parts)
         sizes = tuple(min(length, total - length * part) for part in range(parts))
     if sum(sizes) != total or any(size < 0 for size in sizes):
         raise Mismatch(f"parts must add up to {total}", f"they are {list(sizes)}")

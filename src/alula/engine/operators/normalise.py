@@ -101,9 +101,11 @@ def _infer_layer_norm(at: Inference) -> Inferred:
 
 def local_response_norm(x: Array, *, size: int, alpha: float, beta: float, bias: float) -> Array:
     """X / (bias + alpha / size * sum of squares over `size` neighbouring channels) ** beta (Krizhevsky 2012, 3.3)."""
-    below = (size - 1) // 2
-    squares = np.pad(x * x, ((0, 0), (below, size - 1 - below), *((0, 0),) * (x.ndim - 2)))
-    sums = np.lib.stride_tricks.sliding_window_view(squares, size, axis=1).sum(-1, dtype=x.dtype)
+    if size < 1:
+        raise Mismatch("size must be positive", f"it is {size}")
+    below, above = (min(reach, x.shape[1]) for reach in ((size - 1) // 2, size // 2))
+    squares = np.pad(x * x, ((0, 0), (below, above), *((0, 0),) * (x.ndim - 2)))
+    sums = np.lib.stride_tricks.sliding_window_view(squares, below + 1 + above, axis=1).sum(-1, dtype=x.dtype)
     kind = x.dtype.type
     return np.asarray(x / (kind(bias) + kind(alpha / size) * sums) ** kind(beta), x.dtype)
 

@@ -5,6 +5,7 @@ In: kernel sizes and the attributes of ONNX. Out: output sizes, paddings, and wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from alula.engine.operators.record import UnknownShape
 
 _AUTO = ("NOTSET", "", "VALID", "SAME_UPPER", "SAME_LOWER")
 Padding = tuple[tuple[int, int], ...]
+# The most elements that a reference works on at once: far above any real layer, far below what would end the process.
+_MOST_ELEMENTS = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,21 @@ def overhang(window: Window, padded: Sequence[int], outputs: Sequence[int]) -> t
     return tuple(max((count - 1) * stride + span - size, 0) for size, count, stride, span in rows)
 
 
+def check_elements(shape: Sequence[int]) -> None:
+    """Stop before memory is taken that a hostile stride, pad or kernel asks for.
+
+    Raises:
+        MemoryError: an array of this shape would have more than 2**32 elements.
+    """
+    if math.prod(shape) > _MOST_ELEMENTS:
+        msg = f"the window, stride or padding asks for {math.prod(shape)} elements"
+        raise MemoryError(msg)
+
+
 def windows_of(x: Array, window: Window, outputs: Sequence[int]) -> Array:
     """All windows of a padded [N, C, spatial...] input, as a view [N, C, outputs..., kernel...]."""
     axes = tuple(range(2, x.ndim))
+    check_elements((*x.shape[:2], *outputs, *window.kernel))
     view = np.lib.stride_tricks.sliding_window_view(x, window.spans, axis=axes)
     starts = [slice(0, (count - 1) * stride + 1, stride) for count, stride in zip(outputs, window.strides, strict=True)]
     taps = [slice(None, None, dilation) for dilation in window.dilations]
@@ -139,4 +154,5 @@ def pad_spatial(x: Array, padding: Padding, value: float = 0) -> Array:
     """[N, C, spatial...] with a border."""
     if not any(map(any, padding)):
         return x
+    check_elements((*x.shape[:2], *(size + sum(border) for size, border in zip(x.shape[2:], padding, strict=True))))
     return np.pad(x, ((0, 0), (0, 0), *padding), constant_values=value)
