@@ -36,7 +36,8 @@ def open(path: str | os.PathLike[str], options: OpenOptions = OpenOptions()) -> 
         AlulaError: the file is missing, damaged, or needs what alula does not have.
     """
     from alula.base.settings import read_settings
-    from alula.engine.runtime.session import is_plan_file, open_plan
+    from alula.engine.runtime.file import is_plan_file
+    from alula.engine.runtime.session import open_plan
 
     settings = read_settings(os.environ)
     threads = options.threads or settings.threads or None

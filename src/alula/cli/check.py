@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         steps = [{**vars(row), "agrees": row.agrees} for row in rows]
         print(json.dumps({"agrees": wrong is None, "steps": steps, "onnxruntime": other}))
         return 0 if wrong is None else 1
-    shown = rows if options.all else sorted(rows, key=lambda row: -row.error / row.allowed)[:10]
+    shown = rows if options.all else sorted(rows, key=lambda row: -row.error / max(row.allowed, 1e-12))[:10]
     print(f"{'step':<48} {'operator':<16} {'error':>9} {'allowed':>9} {'drift':>9}")
     for row in shown:
         drift = "" if row.drift is None else f"{row.drift:.2e}"

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the stage."""
-    from alula.engine.runtime.session import is_plan_file
+    from alula.engine.runtime.file import is_plan_file
     from alula.engine.sessions.compiler import CompileOptions
     from alula.workbench.stages import plan_file_text, stage_text
 

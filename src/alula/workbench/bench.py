@@ -23,7 +23,8 @@ from typing import Any
 from alula.base.errors import AlulaError, InternalError
 from alula.base.session import OpenOptions
 from alula.base.settings import Settings
-from alula.engine.runtime.session import is_plan_file, open_plan
+from alula.engine.runtime.file import is_plan_file
+from alula.engine.runtime.session import open_plan
 from alula.engine.sessions.compiler import CompileOptions, compile_cached
 from alula.engine.sessions.host import run_host_step
 from alula.engine.sessions.native import random_input

@@ -12,7 +12,8 @@ from pathlib import Path
 from alula.base.errors import MissingError
 from alula.base.session import OpenOptions, Session
 from alula.base.settings import Settings
-from alula.engine.runtime.session import PlanSession, is_plan_file, open_plan
+from alula.engine.runtime.file import is_plan_file
+from alula.engine.runtime.session import PlanSession, open_plan
 from alula.engine.sessions.host import run_host_step
 from alula.engine.sessions.opener import open_model
 from alula.imaging.classify import parse_labels

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -36,7 +35,7 @@ def main(arguments: list[str]) -> int:
         elif command["do"] == "run" and session is not None:
             answer = {"times": _timed(session, feeds, int(command["count"]))}
         else:
-            answer = {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+            answer = {"peak_bytes": _peak_bytes()}
         print(json.dumps(answer), flush=True)
     return 0
 
@@ -56,6 +55,12 @@ def _open(engine: str, model: Path, threads: int) -> Session:
             host = import_module("alula.engine.sessions.host").run_host_step
         return opener(model, threads=threads, host=host)
     return cast("Session", import_module("alula.engine.sessions.opener").open_outside(model, engine, threads))
+
+
+def _peak_bytes() -> int:
+    """The process's own peak of resident memory; getrusage would still count the parent that it was forked from."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def _feeds(file: Path) -> dict[str, Any]:

@@ -44,6 +44,15 @@ class PlanFile:
     extras: Mapping[str, bytes]
 
 
+def is_plan_file(path: PathLike) -> bool:
+    """Whether a file begins as `.alula` plans do; False for what cannot be read."""
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123  pathlib is not on the short road
+            return stream.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
 def open_file(path: PathLike, verify: Verify = "all", flags: frozenset[str] | None = None) -> PlanFile:
     """Verify and map a plan file.
 
