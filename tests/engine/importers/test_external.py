@@ -46,3 +46,11 @@ def test_model_from_memory_has_no_folder_to_look_in(tmp_path: Path) -> None:
 
     with pytest.raises(ModelFileError, match="read from memory"):
         read_onnx(data)
+
+
+def test_folder_that_is_gone_is_missing(tmp_path: Path) -> None:
+    """A folder that the caller names must be there."""
+    data = external_model(tmp_path, {"location": "w.bin"}).read_bytes()
+
+    with pytest.raises(MissingError, match="gone"):
+        read_onnx(data, tmp_path / "gone")

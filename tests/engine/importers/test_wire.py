@@ -35,6 +35,23 @@ def test_packed_numbers_agree_with_single_ones(values: list[int]) -> None:
     assert wire(data).packed((0, len(data))).tolist() == values
 
 
+def test_long_packed_run_is_read_in_pieces_without_a_seam() -> None:
+    """A run longer than one piece gives every number once, also those that lie across two pieces."""
+    data = b"\x01" + varint(300) * 600_000
+
+    numbers = wire(data).packed((0, len(data)))
+
+    assert numbers.size == 600_001
+    assert (numbers[1:] == 300).all()
+
+
+@pytest.mark.parametrize("data", [b"\x01\x80", b"\x80" * 11 + b"\x00"])
+def test_packed_run_that_ends_inside_a_number_is_refused(data: bytes) -> None:
+    """The last byte of a run ends a number, and no number is longer than ten bytes."""
+    with pytest.raises(ModelFileError):
+        wire(data).packed((0, len(data)))
+
+
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_negative_numbers_are_in_twos_complement(value: int) -> None:
     """An int64 field holds its number modulo 2^64."""

@@ -61,7 +61,10 @@ class ExternalFiles:
         if self._folder is None:
             raise ModelFileError(where, "needs the model's folder", "the model was read from memory")
         parts = _safe_parts(where, location)
-        handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise MissingError(where, f"needs folder {self._folder}", error.strerror or "it cannot be opened") from None
         try:
             for part in parts[:-1]:
                 handle = _step(where, handle, part, os.O_DIRECTORY)

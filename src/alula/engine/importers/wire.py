@@ -17,6 +17,8 @@ from alula.engine.graph.nodes import Array
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 _NAMES = {VARINT: "a varint", FIXED64: "eight bytes", LENGTH: "a length", FIXED32: "four bytes"}
 _LONGEST_VARINT = 10
+_CONTINUED = 0x80  # a byte of this or more is followed by another one of its number
+_PIECE = 1 << 20
 _HIGHEST_FIELD = (1 << 29) - 1
 
 # Fields in one file. The largest published graphs have some hundred thousand; a list of numbers may count as many.
@@ -78,7 +80,7 @@ class Wire:
     def varint(self, at: int, end: int) -> tuple[int, int]:
         """The unsigned 64-bit number at `at`, and the position after it."""
         data = self.data
-        if at < end and data[at] < 0x80:  # noqa: PLR2004  the continuation bit; most numbers take one byte
+        if at < end and data[at] < _CONTINUED:  # most numbers take one byte
             return data[at], at + 1
         value = shift = 0
         for place in range(at, min(end, at + _LONGEST_VARINT)):
@@ -98,16 +100,24 @@ class Wire:
             ModelFileError: the run ends inside a number, or a number is too long.
         """
         raw = np.frombuffer(self.data, np.uint8, span[1] - span[0], span[0])
-        if not raw.size:
-            return np.empty(0, np.uint64)
-        ends = np.flatnonzero(raw < 0x80)  # noqa: PLR2004  the continuation bit
-        if not ends.size or ends[-1] != raw.size - 1:
-            raise self.damaged(span[1], "needs a run of numbers", "the last one has no end")
+        numbers = np.empty(np.count_nonzero(raw < _CONTINUED), np.uint64)
+        at = done = 0
+        while at < raw.size:
+            # In pieces, because decoding takes some fifty times a piece's size.
+            ends = np.flatnonzero(raw[at : at + _PIECE] < _CONTINUED)
+            if not ends.size:
+                raise self.damaged(span[0] + at, "needs a run of numbers", "the last one has no end")
+            size = int(ends[-1]) + 1
+            numbers[done : done + ends.size] = self._piece(raw[at : at + size], ends, span[0] + at)
+            at, done = at + size, done + ends.size
+        return numbers
+
+    def _piece(self, raw: Array, ends: Array, at: int) -> Array:
         starts = np.concatenate(([0], ends[:-1] + 1))
         lengths = ends - starts + 1
         longest = int(lengths.max())
         if longest > _LONGEST_VARINT:
-            raise self.damaged(span[0], "needs numbers of at most 64 bits", f"one takes {longest} bytes")
+            raise self.damaged(at, "needs numbers of at most 64 bits", f"one takes {longest} bytes")
         numbers = np.zeros(ends.size, np.uint64)
         for place in range(longest):
             there = np.flatnonzero(lengths > place)
