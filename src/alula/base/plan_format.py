@@ -33,6 +33,14 @@ SLOT_POINTERS: Final = 5
 BARRIER_BYTES: Final = 256
 BARRIER_GENERATION: Final = 128
 
+# A worker's mailbox: a ticket that counts its jobs, the job (function, context, worker number), and on another line
+# the ticket of the last job that it has left.
+MAILBOX_BYTES: Final = 256
+MAILBOX_FUNCTION: Final = 8
+MAILBOX_CONTEXT: Final = 16
+MAILBOX_WORKER: Final = 24
+MAILBOX_DONE: Final = 128
+
 
 def rounded_up(size: int, border: int = ALIGNMENT) -> int:
     """The smallest multiple of `border` that is not below `size`."""

@@ -8,7 +8,7 @@ from support.plans import INPUT, OUTPUT, STEPS, arena, combine, host, placed, pl
 from alula.base.errors import InternalError
 from alula.base.tensors import DType, TensorSpec
 from alula.engine.plan.records import Operand, Plan
-from alula.engine.program.check import check_addresses, check_image
+from alula.engine.program.check import check_addresses, check_program
 
 SYMBOLIC = TensorSpec("x", DType.FLOAT32, ("N",))
 
@@ -49,4 +49,4 @@ def test_a_plan_that_fits_passes() -> None:
 def test_entries_outside_the_image_are_found(entries: tuple[int, ...], segments: int) -> None:
     """An entry is jumped to."""
     with pytest.raises(InternalError, match="entries"):
-        check_image(entries, 100, segments)
+        check_program(entries, 100, segments)

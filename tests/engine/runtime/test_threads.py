@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-import _thread
 import os
 import subprocess
 import sys
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pytest
 from support.plans import LENGTH, expected, plan, saved
 
 from alula.engine.runtime.session import open_plan
-from alula.engine.runtime.threads import WorkerPool, call_batch, shared_pool
+from alula.engine.runtime.threads import pool_if_made
 
 X = np.arange(LENGTH, dtype=np.float32)
 
@@ -24,31 +21,27 @@ def workers() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("alula-worker")]
 
 
-def test_batch_reaches_every_worker_and_the_caller() -> None:
-    """Worker 0 is the calling thread; each other worker has a thread of its own."""
-    pool, seen, meet = WorkerPool(), {}, threading.Barrier(4)
-
-    def entry(context: int, worker: int) -> None:
-        seen[worker] = (context, threading.get_ident())
-        meet.wait()
-
-    assert pool.borrow(4)
-    call_batch(pool.batch(entry, 7, 4, None))
-    pool.give_back()
-
-    assert set(seen) == {0, 1, 2, 3}
-    assert seen[0] == (7, threading.get_ident())
-    assert len(set(seen.values())) == 4
-
-
-def test_pool_serves_one_run_at_a_time() -> None:
+def test_pool_serves_one_run_at_a_time(tmp_path: Path) -> None:
     """Who finds it taken runs alone instead of waiting."""
-    pool = WorkerPool()
+    session = open_plan(saved(tmp_path, plan()), threads=2)
+    session.run({"x": X})
+    pool = pool_if_made()
 
+    assert pool is not None
     assert pool.borrow(2)
     assert not pool.borrow(2)
+    assert session.run({"x": X})["y"].tolist() == expected(X)["y"]
     pool.give_back()
     assert pool.borrow(2)
+    pool.give_back()
+
+
+def test_sessions_come_and_go_while_workers_are_on_their_way_out(tmp_path: Path) -> None:
+    """Code and memory are unmapped only when every worker has left them: else this would be a segmentation fault."""
+    path = saved(tmp_path, plan())
+    for _ in range(300):
+        with open_plan(path, threads=3) as session:
+            assert session.run({"x": X})["y"].tolist() == expected(X)["y"]
 
 
 def test_sessions_of_a_process_share_one_pool(tmp_path: Path) -> None:
@@ -59,7 +52,6 @@ def test_sessions_of_a_process_share_one_pool(tmp_path: Path) -> None:
     for _ in range(3):
         open_plan(path, threads=3).run({"x": X})
 
-    assert shared_pool() is shared_pool()
     assert len(before) >= 2
     assert workers() == before
 
@@ -86,16 +78,6 @@ def test_child_process_makes_a_pool_of_its_own(tmp_path: Path) -> None:
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert session.run({"x": X})["y"].tolist() == expected(X)["y"]
-
-
-def test_a_signal_in_a_batch_is_handled_behind_it() -> None:
-    """All workers have been called before a handler may raise."""
-    called: list[int] = []
-
-    with pytest.raises(KeyboardInterrupt):
-        call_batch([_thread.interrupt_main, partial(called.append, 1), partial(called.append, 2)])
-
-    assert called == [1, 2]
 
 
 INTERRUPTED = """

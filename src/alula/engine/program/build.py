@@ -15,10 +15,11 @@ from alula.base.plan_format import ALIGNMENT, rounded_up
 from alula.engine.kernels.call import Kernel
 from alula.engine.kernels.target import Target
 from alula.engine.plan.records import NativeStep, Plan
-from alula.engine.program.check import check_addresses, check_image
+from alula.engine.program.check import check_addresses, check_program
 from alula.engine.program.compile import compile_all
 from alula.engine.program.entry import EntryLayout, emit_entries, native_segments, segment_name
 from alula.engine.program.image import Image, link
+from alula.engine.program.support import LAUNCH, WORKER
 from alula.engine.program.weights import WeightLayout, lay_out_weights
 
 
@@ -32,6 +33,8 @@ class Program:
         symbols: the function of each step, None for host steps.
         weights: where arrays lie.
         scratch: bytes between the scratch areas of two workers.
+        worker: offset of the loop of worker threads.
+        launch: offset of the function that wakes them.
     """
 
     image: Image
@@ -39,6 +42,8 @@ class Program:
     symbols: tuple[str | None, ...]
     weights: WeightLayout
     scratch: int
+    worker: int
+    launch: int
 
 
 def kernel_symbol(kernel: Kernel, target: Target) -> str:
@@ -67,8 +72,8 @@ def build_image(plan: Plan, jobs: int = 1, progress: Callable[[int, int], None] 
     image = link(compile_all(texts, plan.target, jobs, progress))
     segments = native_segments(plan)
     entries = tuple(image.symbols[segment_name(number)] for number in range(len(segments)))
-    check_image(entries, len(image.data), len(segments))
-    return Program(image, entries, symbols, weights, scratch)
+    check_program(entries, len(image.data), len(segments))
+    return Program(image, entries, symbols, weights, scratch, image.symbols[WORKER], image.symbols[LAUNCH])
 
 
 def _symbols(plan: Plan) -> tuple[tuple[str | None, ...], Mapping[str, Kernel]]:

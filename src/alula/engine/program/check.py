@@ -35,7 +35,7 @@ def check_addresses(plan: Plan) -> None:
         _check_placed(plan, f"value {name}", placed, plan.blocks.get(name, 0))
 
 
-def check_image(entries: Sequence[int], size: int, segments: int) -> None:
+def check_program(entries: Sequence[int], size: int, segments: int) -> None:
     """Verify that there is one entry a native segment, and that each lies in the image.
 
     Raises:

@@ -1,8 +1,7 @@
 """The functions that run a plan: one a native segment, calling its kernels in order, with barriers between.
 
 In: steps, the symbols of their kernels, offsets of weights. Out: the text of one module with `alula_segment_0...`,
-each `void (ptr context, i64 worker)`. The context block is described in `base/plan_format.py`. Nothing outside the
-module and the kernels is called: a worker that has waited long gives the processor away by a system call of its own.
+each `void (ptr context, i64 worker)`, and what wakes and parks workers (`support`).
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from alula.base.hardware import machine as this_machine
 from alula.base.plan_format import (
-    BARRIER_GENERATION,
     SLOT_ARENA,
     SLOT_BARRIER,
     SLOT_POINTERS,
@@ -23,9 +20,7 @@ from alula.base.plan_format import (
 )
 from alula.engine.kernels.target import Target
 from alula.engine.plan.records import NativeStep, Operand, Plan
-
-# About 20 to 60 microseconds of pauses: longer than steps differ when nothing disturbs them.
-_SPINS = 2000
+from alula.engine.program.support import support_text
 
 _Body = Callable[[], None]
 
@@ -71,7 +66,7 @@ def emit_entries(plan: Plan, symbols: Sequence[str | None], layout: EntryLayout)
         symbols: the kernel symbol of each step, None for host steps.
         layout: where operands lie.
     """
-    parts = [_support(plan.target)]
+    parts = [support_text(plan.target)]
     declared: set[str] = set()
     for number, (first, last) in enumerate(native_segments(plan)):
         writer = _Segment(segment_name(number), plan.target, layout)
@@ -169,109 +164,3 @@ class _Segment:
 
     def _line(self, text: str) -> None:
         self._lines.append(f"  {text}")
-
-
-def _support(target: Target) -> str:
-    """The barrier and, where the architecture is known, the switching of denormals."""
-    machine = machine_of(target.triple)
-    pause, declaration = _PAUSE.get(machine, ("", ""))
-    # LLVM's Python package assembles text for the machine it runs on only; elsewhere waiting workers just spin.
-    give_way = _YIELD.get(machine, "") if machine == this_machine() else ""
-    barrier = _BARRIER.replace("PAUSE", pause).replace("YIELD", give_way)
-    barrier = barrier.replace("GENERATION", str(BARRIER_GENERATION)).replace("SPINS", str(_SPINS))
-    return declaration + barrier + _DENORMALS.get(machine, "")
-
-
-_PAUSE = {
-    "x86_64": ("call void @llvm.x86.sse2.pause()", "declare void @llvm.x86.sse2.pause()"),
-    "aarch64": ("call void @llvm.aarch64.hint(i32 1)", "declare void @llvm.aarch64.hint(i32)"),
-}
-
-# sched_yield is system call 24 on x86-64 Linux (arch/x86/entry/syscalls/syscall_64.tbl); rcx and r11 are its losses.
-_YIELD = {
-    "x86_64": '%ignored = call i64 asm sideeffect "syscall", '
-    '"={rax},{rax},~{rcx},~{r11},~{memory},~{dirflag},~{fpsr},~{flags}"(i64 24)',
-}
-
-# The classic central barrier with a generation in place of a sense (Mellor-Crummey and Scott 1991, algorithm 7). The
-# last to arrive resets the count and opens the gate; a run leaves the count at 0 for the next one.
-_BARRIER = """
-define internal void @alula_barrier(ptr %block, i64 %workers) noinline nounwind {
-entry:
-  %alone = icmp eq i64 %workers, 1
-  br i1 %alone, label %done, label %arrive
-arrive:
-  %gate = getelementptr i8, ptr %block, i64 GENERATION
-  %before = load atomic i64, ptr %gate monotonic, align 8
-  %earlier = atomicrmw add ptr %block, i64 1 acq_rel
-  %count = add i64 %earlier, 1
-  %last = icmp eq i64 %count, %workers
-  br i1 %last, label %open, label %wait
-open:
-  store atomic i64 0, ptr %block monotonic, align 8
-  %next = add i64 %before, 1
-  store atomic i64 %next, ptr %gate release, align 8
-  br label %done
-wait:
-  %spins = phi i64 [ 0, %arrive ], [ %more, %again ]
-  %now = load atomic i64, ptr %gate acquire, align 8
-  %opened = icmp ne i64 %now, %before
-  br i1 %opened, label %done, label %stay
-stay:
-  %more = add i64 %spins, 1
-  %long = icmp ugt i64 %more, SPINS
-  br i1 %long, label %yield, label %pause
-pause:
-  PAUSE
-  br label %again
-yield:
-  YIELD
-  br label %again
-again:
-  br label %wait
-done:
-  ret void
-}
-"""
-
-# Results that decayed below 1.2e-38 made one network 90 times slower, so they count as zero inside a run. MXCSR bits
-# 15 and 6 are flush-to-zero and denormals-are-zero (Intel SDM volume 1, 10.2.3); FPCR bit 24 is FZ (Arm ARM, FPCR).
-_DENORMALS = {
-    "x86_64": """
-declare void @llvm.x86.sse.stmxcsr(ptr)
-declare void @llvm.x86.sse.ldmxcsr(ptr)
-
-define internal i32 @alula_flush_denormals() noinline nounwind {
-  %slot = alloca i32, align 4
-  call void @llvm.x86.sse.stmxcsr(ptr %slot)
-  %old = load i32, ptr %slot, align 4
-  %new = or i32 %old, 32832
-  store i32 %new, ptr %slot, align 4
-  call void @llvm.x86.sse.ldmxcsr(ptr %slot)
-  ret i32 %old
-}
-
-define internal void @alula_restore_denormals(i32 %old) noinline nounwind {
-  %slot = alloca i32, align 4
-  store i32 %old, ptr %slot, align 4
-  call void @llvm.x86.sse.ldmxcsr(ptr %slot)
-  ret void
-}
-""",
-    "aarch64": """
-declare i64 @llvm.aarch64.get.fpcr()
-declare void @llvm.aarch64.set.fpcr(i64)
-
-define internal i64 @alula_flush_denormals() noinline nounwind {
-  %old = call i64 @llvm.aarch64.get.fpcr()
-  %new = or i64 %old, 16777216
-  call void @llvm.aarch64.set.fpcr(i64 %new)
-  ret i64 %old
-}
-
-define internal void @alula_restore_denormals(i64 %old) noinline nounwind {
-  call void @llvm.aarch64.set.fpcr(i64 %old)
-  ret void
-}
-""",
-}

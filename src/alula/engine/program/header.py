@@ -56,6 +56,8 @@ def header_of(
         "output_offsets": list(plan.output_offsets),
         "parts": {name: vars(part) for name, part in parts.items()},
         "extras": {name: list(place) for name, place in extras.items()},
+        "worker": program.worker,
+        "launch": program.launch,
         "segments": _segments(plan, program),
         "steps": [_step(step) for step in plan.steps],
         "values": {

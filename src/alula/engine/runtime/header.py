@@ -98,7 +98,7 @@ Segment = NativeCall | HostCall
 
 @dataclass(frozen=True)
 class PlanHeader:
-    """All that a plan file says besides code, weights and extras. Sizes are in bytes."""
+    """All that a plan file says besides code, weights and extras. Sizes are in bytes, `worker` and `launch` offsets."""
 
     alula: str
     model: str
@@ -112,6 +112,8 @@ class PlanHeader:
     output_offsets: tuple[int, ...]
     parts: Mapping[str, Part]
     extras: Mapping[str, tuple[int, int]]
+    worker: int
+    launch: int
     segments: tuple[Segment, ...]
     steps: tuple[StepInfo, ...]
     values: Mapping[str, Placed]
@@ -162,6 +164,8 @@ def parse_header(data: bytes, where: str) -> PlanHeader:
         output_offsets=fields.counts("output_offsets", len(outputs)),
         parts=MappingProxyType({name: _part(parts.inner(name)) for name in _PARTS}),
         extras=_extras(fields.inner("extras")),
+        worker=fields.count("worker"),
+        launch=fields.count("launch"),
         segments=tuple(_segment(segment) for segment in fields.list_of("segments")),
         steps=tuple(_step(step) for step in fields.list_of("steps")),
         values=_values(fields.inner("values")),
@@ -182,6 +186,8 @@ def _check_header(header: PlanHeader, where: str) -> None:
         _check_range(where, "an output", offset, size, header.arena_bytes)
     for name, (offset, size) in header.extras.items():
         _check_range(where, f"extra {name!r}", offset, size, header.parts["extras"].size)
+    for entry in (header.worker, header.launch):
+        _check_range(where, "an entry", entry, 1, header.parts["code"].size)
     for segment in header.segments:
         _check_segment(header, segment, where)
     for placed in header.values.values():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 from alula.base.plan_format import (
     SLOT_ARENA,
@@ -22,12 +23,20 @@ from alula.engine.runtime.buffers import Bound
 from alula.engine.runtime.file import PlanFile
 from alula.engine.runtime.header import HostCall, NativeCall, Placed
 from alula.engine.runtime.memory import Arena, address_of
-from alula.engine.runtime.threads import Entry, WorkerPool, call_batch, shared_pool
+from alula.engine.runtime.threads import WorkerPool, pool_if_made, shared_pool
 
 # Runs one node: reads the inputs (None for one that is left out) and fills the outputs.
 Host = Callable[[HostCall, Sequence["Tensor | None"], Sequence[Tensor]], None]
 
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+_LAUNCH = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class _Native(NamedTuple):
+    """The entry of a native segment, as a function and as an address."""
+
+    run: Callable[[int, int], None]
+    address: int
 
 
 class Runner:
@@ -41,6 +50,7 @@ class Runner:
 
     def __init__(self, file: PlanFile, workers: int, host: Host | None) -> None:
         header = file.header
+        self._pool: WorkerPool | None = None
         self._file = file
         self._host = host
         self._workers = workers
@@ -54,16 +64,15 @@ class Runner:
         self._context[SLOT_WORKERS] = 1
         self._context[SLOT_BARRIER] = self._arena.barrier
         self._reset_outputs()
-        # What a worker that is on its way out still touches.
-        self._keep = (file, self._arena, self._context)
-        self._pool: WorkerPool | None = None
         self._bound: Sequence[Bound] = ()
         self._given: Mapping[str, Bound] = {}
         base = address_of(file.code) if file.code else 0
+        self._worker = base + header.worker
+        self._launch = _LAUNCH(base + header.launch)
         self._calls = tuple(
-            _ENTRY(base + segment.entry) if isinstance(segment, NativeCall) else segment for segment in header.segments
+            _Native(_ENTRY(base + segment.entry), base + segment.entry) if isinstance(segment, NativeCall) else segment
+            for segment in header.segments
         )
-        self._batches: dict[int, Sequence[Callable[[], object]]] = {}
         self._names = {spec.name: index for index, spec in enumerate(header.outputs)}
         self._results = MappingProxyType({spec.name: self._output(index) for spec, index in self._specs()})
 
@@ -94,14 +103,19 @@ class Runner:
         """The tensor at a place, in a shape of the same size."""
         return Tensor(self._memory(placed)[: placed.nbytes], placed.dtype, shape)
 
+    def __del__(self) -> None:
+        """Wait for workers that are on their way out of this code and memory, before it is unmapped."""
+        # A pool of before a fork has no threads in this process.
+        if self._pool is not None and self._pool is pool_if_made():
+            self._pool.settle()
+
     def _execute(self) -> None:
-        pool = shared_pool() if self._workers > 1 else None
+        pool = shared_pool(self._worker, self._file) if self._workers > 1 else None
         if pool is None or not pool.borrow(self._workers):
             self._walk(None)
             return
         try:
-            if pool is not self._pool:
-                self._pool, self._batches = pool, {}
+            self._pool = pool
             self._context[SLOT_WORKERS] = self._workers
             self._walk(pool)
         finally:
@@ -109,18 +123,14 @@ class Runner:
             pool.give_back()
 
     def _walk(self, pool: WorkerPool | None) -> None:
-        for index, call in enumerate(self._calls):
+        for call in self._calls:
             if isinstance(call, HostCall):
                 self._call_host(call)
             elif pool is None:
-                call(self._address, 0)
+                call.run(self._address, 0)
             else:
-                call_batch(self._batches.get(index) or self._batch(pool, index, call))
-
-    def _batch(self, pool: WorkerPool, index: int, entry: Entry) -> Sequence[Callable[[], object]]:
-        batch = pool.batch(entry, self._address, self._workers, self._keep)
-        self._batches[index] = batch
-        return batch
+                # One foreign call wakes the workers and joins them: no signal handler can come between.
+                self._launch(pool.mailboxes, self._workers - 1, call.address, self._address)
 
     def _call_host(self, call: HostCall) -> None:
         if self._host is not None:

@@ -18,6 +18,7 @@ from alula.engine.runtime.buffers import Bound, End, check_names
 from alula.engine.runtime.file import PathLike, PlanFile, Verify, open_file
 from alula.engine.runtime.header import PlanHeader
 from alula.engine.runtime.runner import Host, Runner
+from alula.engine.runtime.threads import MOST_WORKERS
 
 # Waking a thread costs about 30 microseconds, in which one core does some two million operations.
 _TOO_SMALL_TO_SHARE = 2_000_000
@@ -54,10 +55,10 @@ def open_plan(
         MissingError: there is no such file, or it has steps for a host and none was given.
         PlanFileError: it is no plan, damaged, or made for another processor.
         LimitError: it needs more memory than the limit.
-        InputError: `threads` is below 1.
+        InputError: `threads` is out of range.
     """
-    if threads is not None and threads < 1:
-        raise InputError("threads", "needs 1 or more", f"got {threads}")
+    if threads is not None and not 1 <= threads <= MOST_WORKERS:
+        raise InputError("threads", f"needs 1 to {MOST_WORKERS}", f"got {threads}")
     file = open_file(path, verify)
     calls = file.header.host_calls
     if calls and host is None:
@@ -65,7 +66,7 @@ def open_plan(
         needed = f"needs numpy for {names} ({len(calls)} steps without native code)"
         raise MissingError(file.path, needed, "the plan was opened without it", "pip install alula[compile]")
     if threads is None:
-        threads = 1 if file.header.flops < _TOO_SMALL_TO_SHARE else usable_threads()
+        threads = 1 if file.header.flops < _TOO_SMALL_TO_SHARE else min(usable_threads(), MOST_WORKERS)
     limit = memory_bytes() if memory_limit is None else memory_limit
     return PlanSession(file, _Options(threads, host, limit))
 

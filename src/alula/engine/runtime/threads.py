@@ -1,42 +1,56 @@
 """The worker threads of this process: one pool, started when it is first needed, asleep between runs.
 
-In: calls of generated code. Out: the same, made by several threads at once. Generated code runs without the
-interpreter lock. Locks: `_GUARD` keeps two threads from making two pools; `WorkerPool._owner` is held by the one run
-that uses the pool, and never waited for: who finds it taken runs on the calling thread alone.
+In: the loop that a plan's code brings for workers. Out: mailboxes that generated code posts jobs to. Workers live in
+generated code and never hold the interpreter lock, so that no Python thread delays them. Locks: `_Shared.guard` keeps
+two threads from making two pools; `WorkerPool._owner` is held by the one run that uses the pool, and never waited
+for: who finds it taken runs on the calling thread alone.
 """
 
 from __future__ import annotations
 
-import operator
+import ctypes
+import mmap
 import os
-import queue
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
+import time
 
-Entry = Callable[[int, int], object]
-Job = tuple[Entry, int, int, object]
+from alula.base.plan_format import MAILBOX_BYTES, MAILBOX_DONE
+from alula.engine.runtime.memory import address_of
+
+MOST_WORKERS = 1024
+
+_WORKER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 class WorkerPool:
     """Threads that wait for jobs; worker 0 is always the calling thread, so a pool of n has n - 1 threads.
 
-    A run borrows the pool, calls batches, and gives the pool back. When a batch returns, all workers have passed the
-    generated code's last barrier: results are there. A thread may then still be on its way out; it holds the memory
-    it touches by the job's last item, and takes the next job when it is back.
+    A run borrows the pool, launches segments, and gives the pool back. When a segment returns, all workers have
+    passed its last barrier: results are there. A thread may then still be on its way out; `settle` waits for that.
+
+    Args:
+        worker: address of the worker's loop.
+        keep: what keeps that address good, forever.
+
+    Attributes:
+        mailboxes: address of the first worker's mailbox; the others follow.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, worker: int, keep: object) -> None:
         self._owner = threading.Lock()
-        self._queues: list[queue.SimpleQueue[Job]] = []
+        self._loop = _WORKER(worker)
+        self._keep = keep
+        self._threads = 0
+        memory = mmap.mmap(-1, MAILBOX_BYTES * MOST_WORKERS, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._words = memoryview(memory).cast("I")
+        self.mailboxes = address_of(memory)
 
     def borrow(self, workers: int) -> bool:
         """Take the pool for a run of `workers`; False when another run has it or no thread can be started."""
         if not self._owner.acquire(blocking=False):
             return False
         try:
-            while len(self._queues) < workers - 1:
+            while self._threads < workers - 1:
                 self._start()
         except RuntimeError:
             self._owner.release()
@@ -47,35 +61,19 @@ class WorkerPool:
         """End what `borrow` began."""
         self._owner.release()
 
-    def batch(self, entry: Entry, context: int, workers: int, keep: object) -> Sequence[Callable[[], object]]:
-        """What `call_batch` needs to run `entry(context, worker)` on all workers; made once, used many times.
-
-        Only inside borrow and give_back. `keep` is what must stay in memory while a worker is inside.
-        """
-        jobs = [partial(self._queues[worker - 1].put, (entry, context, worker, keep)) for worker in range(1, workers)]
-        return [*jobs, partial(entry, context, 0)]
+    def settle(self) -> None:
+        """Wait until every worker has left the jobs posted so far; microseconds, but for other sessions' runs."""
+        for index in range(self._threads):
+            word = index * MAILBOX_BYTES // 4
+            ticket = self._words[word]
+            while (self._words[word + MAILBOX_DONE // 4] - ticket) & 0xFFFFFFFF > 1 << 31:
+                time.sleep(0)
 
     def _start(self) -> None:
-        jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        name = f"alula-worker-{len(self._queues) + 1}"
-        threading.Thread(target=_work, args=(jobs,), name=name, daemon=True).start()
-        self._queues.append(jobs)
-
-
-def call_batch(batch: Sequence[Callable[[], object]]) -> None:
-    """Call all, from one C loop: no signal handler can raise between waking the workers and joining them.
-
-    A KeyboardInterrupt in that gap would leave workers at a barrier that worker 0 never reaches.
-    """
-    deque(map(operator.call, batch), maxlen=0)
-
-
-def _work(jobs: queue.SimpleQueue[Job]) -> None:
-    while True:
-        entry, context, worker, keep = jobs.get()
-        entry(context, worker)
-        # The memory must not stay only because this thread is idle.
-        del entry, keep
+        mailbox = self.mailboxes + MAILBOX_BYTES * self._threads
+        name = f"alula-worker-{self._threads + 1}"
+        threading.Thread(target=self._loop, args=(mailbox,), name=name, daemon=True).start()
+        self._threads += 1
 
 
 class _Shared:
@@ -95,8 +93,13 @@ class _Shared:
 _SHARED = _Shared()
 
 
-def shared_pool() -> WorkerPool:
-    """The pool of this process; any thread may call."""
+def shared_pool(worker: int, keep: object) -> WorkerPool:
+    """The pool of this process; any thread may call.
+
+    Args:
+        worker: address of a worker's loop, used if the pool has to be made.
+        keep: what keeps that address good.
+    """
     pool = _SHARED.pool
     if pool is not None:
         return pool
@@ -105,5 +108,10 @@ def shared_pool() -> WorkerPool:
             os.register_at_fork(after_in_child=_SHARED.forget)
             _SHARED.hooked = True
         if _SHARED.pool is None:
-            _SHARED.pool = WorkerPool()
+            _SHARED.pool = WorkerPool(worker, keep)
         return _SHARED.pool
+
+
+def pool_if_made() -> WorkerPool | None:
+    """The pool of this process, if it has one."""
+    return _SHARED.pool
