@@ -145,6 +145,7 @@ def _pools() -> list[Problem]:
         *found,
         problem("MaxPool", X4, kernel_shape=(3, 2), storage_order=1, outputs=2, judge="ort"),
         problem("MaxPool", X3, kernel_shape=(3,), strides=(2,), pads=(1, 0)),
+        problem("MaxPool", reals(1, 2, 4, 8), kernel_shape=(5, 3), strides=(2, 1), ceil_mode=1, judge="ort"),
         problem("MaxPool", X5, kernel_shape=(2, 3, 2), strides=(1, 2, 2), outputs=2, judge="ort"),
         problem("MaxPool", (X4 * 9).astype(np.int8), kernel_shape=(2, 2), pads=(1, 1, 1, 1), judge="ort"),
         problem("MaxPool", X4, kernel_shape=(2, 2), opset=8),

@@ -135,6 +135,8 @@ def test_symbolic_shapes_are_written_in_their_simplest_form(node: Node, inputs: 
         (_node("Conv", 2), ((1, 3, 2, 2), (4, 3, 3, 3)), "spans 3 elements"),
         (_node("Conv", 3), ((1, 3, 8, 8), (4, 3, 3, 3), (5,)), r"bias must be \[4\]"),
         (_node("Conv", 2, group=0), ((1, 3, 8, 8), (4, 3, 3, 3)), "0 groups"),
+        (_node("ConvTranspose", 2, pads=(5, 0, 5, 0)), ((1, 2, 3, 3), (2, 3, 2, 2)), r"would be \[-6, 4\]"),
+        (_node("ConvTranspose", 2), ((1, 3, 8, 8), (4, 2, 3, 3)), "needs 4 input channels"),
         (_node("MatMul", 2), ((3, 4), (5, 6)), "needs 5 columns"),
         (_node("Gemm", 3), ((3, 4), (4, 6), (2, 6)), "broadcast"),
         (_node("Add", 2), ((3, 4), (5, 4)), r"\[3, 4\] meets \[5, 4\]"),

@@ -139,8 +139,10 @@ def _transposed_geometry(x: Shape, w: Shape, group: int, attributes: dict[str, A
         raise Mismatch(f"weight {show(w)} needs {w[0]} input channels", f"input has {x[1]}")
     if group < 1 or (isinstance(w[0], int) and w[0] % group):
         raise Mismatch(f"input channels must divide into {group} groups", f"weight has {w[0]}")
-    window = window_of(kernel, attributes)
-    return w[1] * group, _transposed_sizes(window, x[2:], attributes)
+    sizes = _transposed_sizes(window_of(kernel, attributes), x[2:], attributes)
+    if any(isinstance(size, int) and size < 1 for size in sizes):
+        raise Mismatch("padding must leave an output", f"its spatial axes would be {show(sizes)}")
+    return w[1] * group, sizes
 
 
 def _transposed_sizes(window: Window, sizes: Sequence[Dim], attributes: dict[str, Any]) -> tuple[Dim, ...]:
@@ -166,6 +168,7 @@ def _transposed_padding(
     if not (window.same or attributes["output_shape"]):
         return ((0, 0),) * len(sizes) if window.auto == "VALID" else window.pads
     full = static(_full_sizes(window, sizes, attributes))
+    # Where the output is to be larger than what the kernels reach, zeros follow at the end, as with output_padding.
     totals = [max(have - want, 0) for have, want in zip(full, outputs, strict=True)]
     # ONNX, ConvTranspose: the odd row goes to the end for SAME_UPPER, else to the beginning.
     if window.auto == "SAME_UPPER":

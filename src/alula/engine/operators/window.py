@@ -97,13 +97,11 @@ def _output_size(window: Window, axis: int, size: Dim) -> Dim:
     if window.same:
         return (size + (stride - 1)) // stride
     room = size + (before + after - span)
-    if isinstance(room, int) and room < 0:
+    count = (room + (stride - 1 if window.ceil else 0)) // stride + 1
+    if isinstance(count, int) and count < 1:
         found = f"axis {axis + 2} has {size} and {before + after} of padding"
         raise Mismatch(f"the window spans {span} elements", found)
-    if not window.ceil:
-        return room // stride + 1
-    count = (room + (stride - 1)) // stride + 1
-    if after + stride <= span:  # then the last window always starts before the padding at the end
+    if not window.ceil or after + stride <= span:  # then the last window always starts before the padding at the end
         return count
     if not isinstance(count, int) or not isinstance(size, int):
         raise UnknownShape
