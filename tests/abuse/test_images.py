@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from PIL import Image
 from support.pictures import exif, jpeg, noise, png, png_chunk, png_of, saved
 
-from alula.base.errors import AlulaError, ImageError, LimitError, UnsupportedError
+from alula.base.errors import ImageError, LimitError, UnsupportedError
 from alula.imaging.decode import decode
 from alula.imaging.picture import DecodeLimits
 
@@ -183,10 +183,10 @@ def test_mutated_files_decode_or_fail_by_our_errors(data: bytes, changes: list[t
 
     try:
         picture = decode(mutant, SMALL)
-    except AlulaError as error:
-        assert error.kind in {"invalid", "refused"}
-    else:
-        assert picture.pixels.shape == (picture.height, picture.width, 3)
+    except (ImageError, LimitError, UnsupportedError):
+        return
+
+    assert picture.pixels.shape == (picture.height, picture.width, 3)
 
 
 @settings(max_examples=60)
