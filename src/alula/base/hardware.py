@@ -6,7 +6,6 @@ In: files under /proc and /sys (paths can be given, for tests). Out: processor f
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 def machine() -> str:
     """The processor architecture, such as `x86_64` or `aarch64`."""
-    return platform.machine()
+    return os.uname().machine
 
 
 def cpu_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
