@@ -66,7 +66,8 @@ def _conv_geometry(x: Shape, w: Shape, group: int, attributes: dict[str, Any]) -
     _check_ranks(x, w)
     kernel = _kernel(w, attributes)
     if group < 1 or not agree(w[1] * group, x[1]):
-        raise Mismatch(f"weight {show(w)} in {group} groups needs {w[1] * group} input channels", f"input has {x[1]}")
+        groups = f" in {group} groups" if group != 1 else ""
+        raise Mismatch(f"weight {show(w)}{groups} needs {w[1] * group} input channels", f"input has {x[1]}")
     if isinstance(w[0], int) and w[0] % group:
         raise Mismatch(f"output channels must divide into {group} groups", f"weight has {w[0]}")
     return w[0], output_sizes(window_of(kernel, attributes), x[2:])
