@@ -44,6 +44,12 @@ def labels() -> tuple[str, ...]:
     return _or_skip(zoo.labels)
 
 
+def light_input(shape: Sequence[int]) -> Array:
+    """The input behind `light_outputs`: 0 to 1 in equal steps, as onnx/backend/test/runner makes it."""
+    count = int(np.prod(shape))
+    return (np.arange(count).reshape(shape) / count).astype(np.float32)
+
+
 def light_outputs(model: Path) -> tuple[Array, ...]:
     """What a light model answers to `light_input`, as the onnx library says."""
     files = sorted(LIGHT_FOLDER.glob(f"{model.stem}_output_*.pb"))

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
-from support.models import LIGHT_MODELS, small_model
+from support.models import LIGHT_MODELS, light_input, light_outputs, small_model
 
 from alula.base.errors import UnsupportedError
 from alula.engine.graph.formula import Formula
@@ -41,6 +42,19 @@ def test_written_model_is_valid_and_reads_back_equal(path: Path, tmp_path: Path)
 
     onnx.checker.check_model(onnx.load(tmp_path / path.name))
     assert_equal_graphs(load_onnx(tmp_path / path.name), graph)
+
+
+def test_written_model_answers_as_the_original(tmp_path: Path) -> None:
+    """Another runtime computes the expected outputs from the file that alula wrote."""
+    path = next(path for path in LIGHT_MODELS if "squeezenet" in path.name)
+    graph = load_onnx(path)
+    write_onnx(graph, tmp_path / "model.onnx", graph.opsets[""])
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+
+    answers = session.run(None, {graph.inputs[0].name: light_input((1, 3, 224, 224))})
+
+    for answer, expected in zip(answers, light_outputs(path), strict=True):
+        np.testing.assert_allclose(answer, expected, rtol=1e-3, atol=1e-7)  # the onnx library's own tolerance
 
 
 def test_every_kind_of_attribute_survives_a_round_trip() -> None:
