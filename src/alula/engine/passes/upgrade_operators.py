@@ -7,7 +7,6 @@ In: a graph as a file has it. Out: the graph that all other passes understand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -22,6 +21,8 @@ from alula.engine.operators.upgrade import upgrade_node
 
 MOST_NODES = 1_000_000
 _MOST_LINES = 50
+# What the exporters of PyTorch, Keras and Paddle all write, and what has every operator of vision models.
+_ADVISED_OPSET = 18
 
 
 def upgrade_operators(graph: Graph) -> Graph:
@@ -71,7 +72,7 @@ class _Work:
         names = [name for name in (*node.inputs, *node.outputs) if name in self.graph.values]
         if any(self.graph.values[name].dtype is DType.BFLOAT16 for name in names):
             self._refuse(node, version, "dtype bfloat16")
-        return newest
+        return node if _is_unchanged(node, newest) else newest
 
     def _constant(self, array: Array) -> str:
         name = f"constant.{len(self.constants)}"
@@ -85,6 +86,14 @@ class _Work:
         self.refused.append(f"{node.domain or 'ai.onnx'}.{node.op} version {version}, node {node.label}: {reason}")
 
 
+def _is_unchanged(node: Node, newest: Node) -> bool:
+    """Whether an upgrade had nothing to do; attributes are compared by identity, since arrays have no plain equality."""
+    if (node.op, node.inputs, node.outputs) != (newest.op, newest.inputs, newest.outputs):
+        return False
+    same = node.attributes.keys() == newest.attributes.keys()
+    return same and all(value is newest.attributes[name] for name, value in node.attributes.items())
+
+
 def _refusal(graph: Graph, lines: list[str]) -> UnsupportedError:
     shown = lines[:_MOST_LINES]
     if len(lines) > len(shown):
@@ -93,11 +102,6 @@ def _refusal(graph: Graph, lines: list[str]) -> UnsupportedError:
         f"model {graph.name}",
         "needs operators that alula has",
         f"{len(lines)} of {len(graph.nodes)} nodes cannot be run",
-        f"export the model with opset {_common(graph.opsets)} and standard operators",
+        f"export the model again with opset {_ADVISED_OPSET} and standard operators",
         "\n".join(shown),
     )
-
-
-def _common(opsets: Mapping[str, int]) -> int:
-    """The file's own opset where it is understood, else the newest."""
-    return min(opsets.get("", NEWEST_OPSET), NEWEST_OPSET)
