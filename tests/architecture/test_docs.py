@@ -4,7 +4,14 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from alula.base.tensors import DType
+from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import Node, Value
+from alula.engine.importers.onnx_write import write_onnx
+from pages import chapters, run_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -36,6 +43,39 @@ def test_how_to_runs_as_it_is_printed(page: Path) -> None:
         exec(compile(block, _name(page), "exec", dont_inherit=True), names)  # noqa: S102  our own pages
 
     assert blocks
+
+
+def test_tour_prints_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chapters of the tour, one after the other, are a program, and print what stands below each block."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ALULA_CACHE", str(tmp_path / "cache"))
+    names: dict[str, object] = {"__name__": "tour"}
+
+    changed = [
+        line
+        for page in chapters(ROOT / "docs" / "tour")
+        for line in run_page(page.read_text(encoding="utf-8"), names, page.name)[1]
+    ]
+
+    assert changed == []
+
+
+def test_first_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newcomer who types the first example into Python, with a model of that name, gets scores."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ALULA_CACHE", str(tmp_path / "cache"))
+    pixels = np.linspace(-1, 1, 3 * 8 * 8, dtype=np.float32).reshape(1, 3, 8, 8)
+    values = {"images": Value("images", DType.FLOAT32, pixels.shape)}
+    nodes = (Node("GlobalAveragePool", ("images",), ("g",)), Node("Flatten", ("g",), ("logits",)))
+    write_onnx(Graph("m", nodes, (values["images"],), ("logits",), {}, values, {"": 17}), Path("model.onnx"), 17)
+    names: dict[str, object] = {"__name__": "readme", "pixels": pixels}
+
+    _, changed = run_page(text, names, "README.md")
+
+    assert changed == []
+    assert np.allclose(np.asarray(names["scores"]), pixels.mean(axis=(2, 3)), atol=1e-5)
+    assert text.splitlines()[:15].count("```python") == 1
 
 
 def test_every_decision_stands_in_the_index() -> None:

@@ -72,7 +72,9 @@ def select_softmax(at: Selection) -> tuple[KernelCall, ...] | None:
         return None
     shape = static(value.shape or ())
     axis = at.node.integer("axis", -1) % max(1, len(shape))
-    if not shape or not math.prod(shape) or "flatten" in at.node.attributes:
+    if not shape or not math.prod(shape):
         return None
-    kernel = Softmax(math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+    # Before opset 13 the axis was the first of all that are summed over.
+    end = len(shape) if at.node.integer("coerced") else axis + 1
+    kernel = Softmax(math.prod(shape[:axis]), math.prod(shape[axis:end]), math.prod(shape[end:]))
     return (KernelCall(kernel, (value.name,), (at.node.output,), math.prod(shape) * _EXP_FLOPS),)
