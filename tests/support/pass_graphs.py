@@ -1,6 +1,6 @@
 """Small graphs for tests of passes: built by hand, or at random from the parts that networks are made of.
 
-In: operators, or a hypothesis draw. Out: graphs in the newest operator forms, feeds, and comparisons with the reference.
+In: operators, or a hypothesis draw. Out: graphs in the newest operator forms, feeds, comparisons with the reference.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.pass_graphs import GraphBuilder, assert_same_results, kinds, prepared
 
 from alula.engine.graph.check import check_graph
 from alula.engine.graph.graph import Graph
@@ -13,7 +14,6 @@ from alula.engine.graph.nodes import Node
 from alula.engine.passes.driver import run_node_pass
 from alula.engine.passes.drop_dead_nodes import drop_dead_nodes
 from alula.engine.passes.drop_identity import drop_identity
-from support.pass_graphs import GraphBuilder, assert_same_results, kinds, prepared
 
 
 def _dropped(graph: Graph) -> Graph:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.pass_graphs import GraphBuilder, assert_same_results, kinds, prepared
 
 from alula.engine.graph.check import check_graph
 from alula.engine.graph.graph import Graph
@@ -15,7 +16,6 @@ from alula.engine.passes.fold_batch_norm import fold_batch_norm
 from alula.engine.passes.fold_pads import fold_pads
 from alula.engine.passes.fold_scale import fold_scale
 from alula.engine.passes.resolve_auto_pad import resolve_auto_pad
-from support.pass_graphs import GraphBuilder, assert_same_results, kinds, prepared
 
 
 def _after(builder: GraphBuilder, visit: NodePass, *outputs: str) -> Graph:

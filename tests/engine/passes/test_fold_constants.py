@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.pass_graphs import GraphBuilder, assert_same_results, kinds
 
 from alula.base.errors import ShapeError
 from alula.engine.graph.check import check_graph
 from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.passes.fold_constants import fold_constants
-from support.pass_graphs import GraphBuilder, assert_same_results, kinds
 
 
 def test_weights_made_by_nodes_become_constants() -> None:

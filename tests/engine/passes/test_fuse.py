@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.pass_graphs import GraphBuilder, assert_same_results, kinds, prepared
 
 from alula.engine.graph.check import check_graph
 from alula.engine.graph.graph import Graph
@@ -16,7 +17,6 @@ from alula.engine.passes.fuse_convolution import fuse_convolution
 from alula.engine.passes.fuse_elementwise import fuse_elementwise
 from alula.engine.passes.fuse_epilogue import fuse_epilogue
 from alula.engine.passes.fuse_matmul import fuse_matmul
-from support.pass_graphs import GraphBuilder, assert_same_results, kinds, prepared
 
 _ALL = (fuse_matmul, fuse_convolution, fuse_elementwise, fuse_chain, fuse_epilogue)
 
@@ -102,6 +102,7 @@ def test_a_constant_that_adds_axes_stays_an_input() -> None:
 
     graph = _after(builder, (fuse_elementwise,))
 
+    assert kinds(graph) == ["Elementwise"]
     assert graph.nodes[0].inputs == ("x", "c0")
     assert graph.value(graph.outputs[0]).shape == (1, 3)
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.pass_graphs import GraphBuilder, assert_same_results, chains, kinds, networks, prepared
 
 from alula.base.errors import RequestError
 from alula.engine.graph.check import check_graph
 from alula.engine.passes.driver import run_pass
 from alula.engine.passes.order import PASSES, PassOptions, optimise
-from support.pass_graphs import GraphBuilder, assert_same_results, chains, kinds, networks, prepared
 
 
 @settings(max_examples=120, deadline=None)

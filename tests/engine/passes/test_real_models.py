@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from support.pass_graphs import prepared
 
 from alula.engine.graph.graph import Graph
 from alula.engine.importers.onnx import load_onnx
 from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.passes.drop_dead_nodes import drop_dead_nodes
 from alula.engine.passes.order import PassOptions, optimise
-from support.pass_graphs import prepared
 
 _FOLDER = Path(onnx.__file__).parent / "backend/test/data/light"
 
@@ -79,9 +79,9 @@ def _with_random_weights(graph: Graph) -> Graph:
     constants = dict(graph.constants)
     for name, array in constants.items():
         if array.dtype == np.float32 and array.ndim > 1:
-            scale = (2 / (array.size / array.shape[0])) ** 0.5
-            constants[name] = random.normal(0, scale, array.shape).astype(np.float32)
+            scale = float(np.sqrt(2 * array.shape[0] / array.size))
+            constants[name] = np.asarray(random.normal(0, scale, array.shape), np.float32)
         elif array.dtype == np.float32:
-            constants[name] = random.uniform(0.5, 1.5, array.shape).astype(np.float32)
+            constants[name] = np.asarray(random.uniform(0.5, 1.5, array.shape), np.float32)
     logits = graph.producers[graph.outputs[0]].inputs[0]
     return drop_dead_nodes(replace(graph, constants=constants, outputs=(logits,)))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.pass_graphs import GraphBuilder
 
 from alula.base.errors import LimitError, UnsupportedError
 from alula.base.tensors import DType
@@ -11,7 +12,6 @@ from alula.engine.graph.nodes import Node, Value
 from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.operators.table import NEWEST_OPSET
 from alula.engine.passes.upgrade_operators import upgrade_operators
-from support.pass_graphs import GraphBuilder
 
 
 def test_attributes_of_old_versions_become_constants() -> None:

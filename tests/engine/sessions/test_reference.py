@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnx.helper
 import pytest
+from support.pass_graphs import GraphBuilder
 
 from alula.base.errors import InputError, ShapeError, UnsupportedError
 from alula.base.session import Session
@@ -15,7 +16,6 @@ from alula.engine.graph.dims import symbol
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Value
 from alula.engine.sessions.reference import ReferenceSession, prepare_reference
-from support.pass_graphs import GraphBuilder
 
 
 def _graph() -> Graph:
@@ -29,6 +29,7 @@ def _graph() -> Graph:
 
 @pytest.fixture
 def session() -> ReferenceSession:
+    """A session over `_graph`."""
     return ReferenceSession(prepare_reference(_graph()))
 
 
