@@ -16,7 +16,9 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-_BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<printed>.*?)^```\n|\nOUTPUT\n)?", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<printed>.*?)^```\n|\nOUTPUT\n)?", re.DOTALL | re.MULTILINE
+)
 
 
 def run_page(text: str, names: dict[str, object], title: str) -> tuple[str, list[str]]:

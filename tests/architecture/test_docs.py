@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import chapters, run_page
 
 from alula.base.tensors import DType
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Node, Value
 from alula.engine.importers.onnx_write import write_onnx
-from pages import chapters, run_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
