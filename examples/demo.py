@@ -75,27 +75,32 @@ def serve_photo(plan: Path, photo: Path, expected: dict[str, Any], *, stay: bool
     """Start `alula serve`, send the photo, compare, and stop or stay."""
     command = [sys.executable, "-m", "alula.cli.main", "serve", str(plan), "--port", "8000" if stay else "0", "--json"]
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603  our own command
         try:
-            assert server.stdout is not None
-            line = server.stdout.readline()
+            line = server.stdout.readline() if server.stdout else ""
             if not line:
-                return server.wait()
-            address = json.loads(line)
+                return server.wait()  # it has said why on stderr
+            place = json.loads(line)
             print(f"  {'start the server, until it is ready':<44} {(time.perf_counter() - started) * 1e3:9.1f} ms")
-            answer = post(address["host"], address["port"], photo)
-            show(f"{photo.name}, over HTTP at {address['url']}", answer)
-            same = [row["label"] for row in answer["predictions"]] == [row["label"] for row in expected["predictions"]]
-            print(f"both answers {'agree' if same else 'DIFFER'}")
+            same = compare(place, photo, expected)
             if stay:
-                print(f"try: curl --data-binary @{photo} -H 'Content-Type: image/jpeg' {address['url']}/v1/predict")
+                print(f"try: curl --data-binary @{photo} -H 'Content-Type: image/jpeg' {place['url']}/v1/predict")
                 print("the server stays up; Ctrl-C ends it", flush=True)
                 server.wait()
-            return 0 if same else 1
         except KeyboardInterrupt:
-            return 0
+            same = True
         finally:
             server.terminate()
+    return 0 if same else 1
+
+
+def compare(place: dict[str, Any], photo: Path, expected: dict[str, Any]) -> bool:
+    """Ask the server, show its answer, and say whether it is the expected one."""
+    answer = post(place["host"], place["port"], photo)
+    show(f"{photo.name}, over HTTP at {place['url']}", answer)
+    same = [row["label"] for row in answer["predictions"]] == [row["label"] for row in expected["predictions"]]
+    print(f"both answers {'agree' if same else 'DIFFER'}")
+    return same
 
 
 def post(host: str, port: int, photo: Path) -> dict[str, Any]:

@@ -37,9 +37,12 @@ def operators_page() -> str:
         "",
         _NOTE,
         "",
-        f"ONNX operators up to operator set {NEWEST_OPSET}. *Formula*: elementwise, native for float32 and fused with "
-        "its neighbours. *Kernel*: native for float32 where the shapes allow. *View*: no work at all. *Reference*: runs "
-        "in numpy, as a host step that `alula show plan` names.",
+        f"ONNX operators up to operator set {NEWEST_OPSET}. What they run as, where dtypes and shapes allow:",
+        "",
+        "- *formula*: elementwise; native for float32, and fused with its neighbours",
+        "- *kernel*: native for float32",
+        "- *view*: no work at all",
+        "- *reference*: in numpy, as a host step that `alula show plan` names",
         "",
         "| operator | runs as | versions |",
         "|---|---|---|",
