@@ -45,8 +45,8 @@ def run(options: argparse.Namespace) -> int:
         drift = "" if row.drift is None else f"{row.drift:.2e}"
         mark = "" if row.agrees else "  <- differs"
         print(f"{row.label[-48:]:<48} {row.op:<16} {row.error:>9.2e} {row.allowed:>9.2e} {drift:>9}{mark}")
-    hidden = len(rows) - len(shown)
-    print(f"{len(rows)} values compared with the numpy reference" + (f", the {len(shown)} worst shown" if hidden else ""))
+    hidden = f", the {len(shown)} worst shown" if len(shown) < len(rows) else ""
+    print(f"{len(rows)} values compared with the numpy reference{hidden}")
     print(f"onnxruntime: {f'largest difference of the outputs {other:.2e}' if other is not None else 'not installed'}")
     print("all steps agree" if wrong is None else f"first step that differs: {wrong.label} ({wrong.op})")
     return 0 if wrong is None else 1

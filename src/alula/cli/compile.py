@@ -10,7 +10,7 @@ import json
 import time
 from pathlib import Path
 
-from alula.cli.options import add_compile, add_picture, parse_shapes, settings_of
+from alula.cli.options import add_compile, add_picture, count, parse_shapes, settings_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_compile(parser)
     add_picture(parser)
     parser.add_argument("--disable", action="append", default=[], metavar="PASS", help="leave a pass out; repeatable")
-    parser.add_argument("--memory-limit", type=int, default=0, metavar="BYTES", help="refuse plans that need more")
+    parser.add_argument(
+        "--memory-limit", type=count("--memory-limit"), default=0, metavar="BYTES", help="refuse plans that need more"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Compile and say what came out."""
+    from alula.base.errors import RequestError
     from alula.cli.progress import Progress
     from alula.engine.runtime.file import read_header
     from alula.engine.sessions.compiler import CompileOptions, compile_graph, import_model
@@ -46,7 +49,11 @@ def run(options: argparse.Namespace) -> int:
     progress = Progress(f"compiling {model.name}")
     started = time.perf_counter()
     try:
-        seconds = compile_graph(import_model(model), output, choices, progress)
+        graph = import_model(model)
+        seconds = compile_graph(graph, output, choices, progress)
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise RequestError(f"--output {output}", "needs a file that can be written", found) from error
     finally:
         progress.close()
     header = read_header(output)
@@ -57,5 +64,6 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(summary))
     else:
         print(f"{output}: {size / 1e6:.1f} MB for {header.target}, {total:.2f} s")
-        print(f"  {len(header.steps)} steps, {len(header.host_calls)} on the host, arena {header.arena_bytes / 1e6:.2f} MB")
+        arena = f"arena {header.arena_bytes / 1e6:.2f} MB"
+        print(f"  {len(header.steps)} steps, {len(header.host_calls)} on the host, {arena}")
     return 0

@@ -10,9 +10,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from alula import __version__
-from alula.base.errors import AlulaError
+from alula.base.errors import AlulaError, RequestError
 
 # Subcommand and its help; each lives in a module of its name, loaded only when it is used.
 COMMANDS = {
@@ -20,7 +21,7 @@ COMMANDS = {
     "compile": "compile a model into one .alula file",
     "serve": "answer predictions over HTTP",
     "bench": "measure latency, throughput and memory, against other engines too",
-    "show": "print a stage: graph, passes, plan, llvm or asm",
+    "show": "print a stage of compiling: graph, passes, plan, llvm or asm",
     "check": "compare every step with the reference",
 }
 
@@ -35,16 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser(words)
-    options = parser.parse_args(words)
-    if not hasattr(options, "run"):
-        parser.print_help()
-        return 2
     try:
-        return int(options.run(options))
+        return _command(words)
     except AlulaError as error:
-        print(f"{type(error).__name__}: {error.message}", file=sys.stderr)
-        return 2
+        return _refused(f"{type(error).__name__}: {error.message}")
     except BrokenPipeError:
         # The reader has gone; python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,25 +47,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        place = error.filename or "alula"
-        print(f"MissingError: {place}: cannot be used, {error.strerror or error}", file=sys.stderr)
+        return _refused(f"MissingError: {error.filename or 'alula'}: must be usable, {error.strerror or error}")
+
+
+def _command(words: Sequence[str]) -> int:
+    """Run the command that the first word names; only its module is loaded."""
+    if not words or words[0].startswith("-"):
+        parser = _general()
+        parser.parse_args(words)
+        parser.print_help()
         return 2
+    name = words[0]
+    if name not in COMMANDS:
+        raise RequestError("alula", f"needs one of {', '.join(COMMANDS)}", f"got {name!r}", "alula --help")
+    module = import_module(f"alula.cli.{name}")
+    parser = _Parser(prog=f"alula {name}", description=COMMANDS[name].capitalize() + ".", allow_abbrev=False)
+    module.add_arguments(parser)
+    # Intermixed: pictures may stand behind options.
+    return int(module.run(parser.parse_intermixed_args(words[1:])))
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser; only the command that the line names is loaded."""
+class _Parser(argparse.ArgumentParser):
+    """argparse with our errors in place of its own."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line.
+
+        Raises:
+            RequestError: always.
+        """
+        raise RequestError(self.prog, "needs a command line that it knows", message, f"{self.prog} --help")
+
+
+def _general() -> argparse.ArgumentParser:
+    """The parser for a line without a command."""
     description = "Light inference engine and model server: ONNX models compiled to machine code in one file."
-    parser = argparse.ArgumentParser(prog="alula", description=description)
+    commands = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+    parser = _Parser(
+        prog="alula",
+        usage="alula [-h] [--version] COMMAND ...",
+        description=description,
+        epilog=f"commands:\n{commands}\n\nalula COMMAND --help says more",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"alula {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-    chosen = next((word for word in words if not word.startswith("-")), "")
-    for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-        if name == chosen:
-            module = import_module(f"alula.cli.{name}")
-            module.add_arguments(command)
-            command.set_defaults(run=module.run)
     return parser
+
+
+def _refused(text: str) -> int:
+    print(text, file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from alula.base.errors import RequestError
 from alula.base.settings import Settings, read_settings
+
+_MOST_DIGITS = 18
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """MODEL, --shape, --target, --threads."""
     parser.add_argument("model", metavar="MODEL", help="an .onnx model or a compiled .alula plan")
     add_compile(parser)
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="worker threads (default: all allowed)")
+    parser.add_argument(
+        "--threads", type=count("--threads"), default=0, metavar="N", help="worker threads (default: all allowed)"
+    )
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:
@@ -38,18 +42,25 @@ def add_picture(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """The settings of the environment, overruled by the command line.
-
-    Raises:
-        RequestError: a number is out of range.
-    """
+    """The settings of the environment, overruled by the command line."""
     settings = read_settings(os.environ)
-    threads = getattr(options, "threads", 0)
-    if threads < 0:
-        raise RequestError("--threads", "a number of 0 or more", f"got {threads}")
-    return replace(
-        settings, threads=threads or settings.threads, target=getattr(options, "target", "") or settings.target
-    )
+    threads = getattr(options, "threads", 0) or settings.threads
+    return replace(settings, threads=threads, target=getattr(options, "target", "") or settings.target)
+
+
+def count(option: str, least: int = 0) -> Callable[[str], int]:
+    """The parser of a whole number for an option.
+
+    Returns:
+        A function that raises RequestError for anything but a number of `least` or more.
+    """
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS or int(text) < least:
+            raise RequestError(option, f"needs a whole number of {least} or more", f"got {text!r}")
+        return int(text)
+
+    return parse
 
 
 def parse_shapes(texts: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
@@ -62,7 +73,11 @@ def parse_shapes(texts: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
     for text in texts:
         name, separator, numbers = text.rpartition("=")
         parts = numbers.split("x")
-        if not separator or not name or not all(part.isdigit() and int(part) > 0 for part in parts):
-            raise RequestError("--shape", "the form NAME=1x3x224x224", f"got {text!r}")
+        if not separator or not name or not all(map(_is_dim, parts)):
+            raise RequestError("--shape", "needs the form NAME=1x3x224x224", f"got {text!r}")
         shapes[name] = tuple(map(int, parts))
     return shapes
+
+
+def _is_dim(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) > 0

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from alula.cli.options import add_model, add_picture, parse_shapes, settings_of
+from alula.base.errors import RequestError
+from alula.cli.options import add_model, add_picture, count, parse_shapes, settings_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="pictures (JPEG, PNG) or NAME=FILE.npy")
     add_picture(parser)
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many labels (default: 5)")
+    parser.add_argument("--top", type=count("--top", 1), default=5, metavar="N", help="how many labels (default: 5)")
     parser.add_argument("--provider", default="native", help="native, reference or onnxruntime (default: native)")
     parser.add_argument("--output", metavar="FILE.npz", help="save the raw outputs")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -26,20 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Predict and print."""
-    from alula.base.errors import RequestError
     from alula.base.session import OpenOptions
     from alula.workbench.bundle import BundleFiles, open_bundle
     from alula.workbench.predict import predict_arrays, predict_pictures
 
-    if options.top < 1:
-        raise RequestError("--top", "a number of 1 or more", f"got {options.top}")
     settings = settings_of(options)
-    choices = OpenOptions(
-        options.provider, settings.threads, parse_shapes(options.shape), settings.target
-    )
+    pictures = [word for word in options.inputs if not word.endswith(".npy")]
+    _check_mixture(options, pictures)
+    choices = OpenOptions(options.provider, settings.threads, parse_shapes(options.shape), options.target)
     files = BundleFiles(options.preprocess, options.labels)
     bundle = open_bundle(Path(options.model), choices, settings, files)
-    pictures = [word for word in options.inputs if not word.endswith(".npy")]
     if pictures:
         results: list[dict[str, Any]] = predict_pictures(bundle, [Path(word) for word in pictures], options.top)
     else:
@@ -49,13 +47,20 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_mixture(options: argparse.Namespace, pictures: Sequence[str]) -> None:
+    if pictures and len(pictures) < len(options.inputs):
+        found = f"got {pictures[0]!r} beside NAME=FILE.npy"
+        raise RequestError("inputs", "needs pictures, or arrays for one run", found)
+    if pictures and options.output:
+        raise RequestError("--output", "saves the outputs of NAME=FILE.npy inputs", f"got {pictures[0]!r}")
+
+
 def _text(result: dict[str, Any]) -> str:
     lines = []
     if "picture" in result:
         times = ", ".join(f"{name} {value:.2f}" for name, value in result["timings_ms"].items())
         lines.append(f"{result['picture']}  (ms: {times})")
-    for row in result.get("predictions", ()):
-        lines.append(f"  {row['score']:7.4f}  {row['label'] or row['index']}")
+    lines += [f"  {row['score']:7.4f}  {row['label'] or row['index']}" for row in result.get("predictions", ())]
     for row in result.get("outputs", ()):
         lines.append(f"{row['name']} {row['dtype']} {row['shape']}: from {row['least']:.6g} to {row['most']:.6g}")
         lines.append(f"  first values: {' '.join(f'{value:.6g}' for value in row['first'])}")

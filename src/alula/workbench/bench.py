@@ -1,10 +1,10 @@
 """The benchmark: several engines on one model, interleaved, each in a process of its own.
 
-In: a model and names of engines. Out: medians, best, ratios, peak memory, time to open.
+In: a model and names of engines. Out: median, best and 95th percentile, throughput, ratios, peak memory, time to open.
 
 Machines change speed from second to second, so engines take turns in short bursts and ratios are taken between
 medians of the same run. One engine computes at a time; after its burst it rests, since some engines' threads go on
-spinning for milliseconds.
+spinning for milliseconds. All read the same bytes and stay on the same processors.
 """
 
 from __future__ import annotations
@@ -20,19 +20,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alula.base.errors import AlulaError, InternalError
-from alula.base.session import OpenOptions
+import numpy as np
+
+from alula.base.errors import InternalError, RequestError
 from alula.base.settings import Settings
 from alula.engine.runtime.file import is_plan_file
 from alula.engine.runtime.session import open_plan
 from alula.engine.sessions.compiler import CompileOptions, compile_cached
 from alula.engine.sessions.host import run_host_step
 from alula.engine.sessions.native import random_input
-from alula.engine.sessions.opener import open_model
 
+OPPONENTS = ("onnxruntime", "openvino")
+_OURS = "alula"
 _BURST_SECONDS = 0.06
 _REST_SECONDS = 0.03
 _LEAST_ROUNDS = 7
+_WARM_RUNS = 3
+_PERCENTILE = 95
+
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -40,115 +46,103 @@ class BenchOptions:
     """What to measure.
 
     Attributes:
-        against: other engines: `onnxruntime`, `openvino`.
+        against: other engines, of `OPPONENTS`.
         threads: threads of every engine; each is pinned to as many processors.
         seconds: how long to measure, all engines together.
         shapes: input shapes, for models with symbolic ones.
+        model: the ONNX file for the other engines when a compiled plan is measured.
     """
 
     against: tuple[str, ...] = ()
     threads: int = 1
     seconds: float = 10.0
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    model: Path | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of one engine, in seconds, bytes, and runs a second.
+
+    Attributes:
+        median: of a run, as `best` and `p95`.
+        throughput: runs a second of one caller that asks again at once, the first run of each burst left out.
+        ratio: median over alula's median: above 1 alula is faster.
+        load_seconds: the import of the engine's library.
+        open_seconds: from the model file to a session, without the import.
+        first_seconds: the first run after opening.
+        peak_bytes: of resident memory, the Python process included.
+        difference: the largest absolute one of the outputs from alula's.
+    """
+
+    median: float
+    best: float
+    p95: float
+    throughput: float
+    runs: int
+    ratio: float
+    load_seconds: float
+    open_seconds: float
+    first_seconds: float
+    peak_bytes: int
+    difference: float
 
 
 @dataclass(frozen=True)
 class EngineResult:
-    """Figures of one engine, in seconds and bytes; `ratio` is its median over alula's: above 1 alula is faster."""
+    """One engine's figures, or why there are none."""
 
     engine: str
-    median: float
-    best: float
-    runs: int
-    open_seconds: float
-    first_seconds: float
-    peak_bytes: int
-    ratio: float
-    difference: float
+    figures: Figures | None
+    failure: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        known = {"failure": self.failure} if self.figures is None else vars(self.figures)
+        return {"engine": self.engine, **known}
 
 
-def bench_model(
-    path: Path, options: BenchOptions, settings: Settings, progress: Callable[[str, int, int], None]
-) -> tuple[EngineResult, ...]:
-    """Measure; alula comes first in the result.
+def bench_model(path: Path, options: BenchOptions, settings: Settings, progress: Progress) -> tuple[EngineResult, ...]:
+    """Measure; alula comes first in the result. Another engine that fails has its reason there, not its figures.
 
     Raises:
-        AlulaError: the model does not compile, or an engine cannot open it.
+        RequestError: an unknown engine, or other engines for a plan without its model.
+        AlulaError: the model does not compile.
     """
+    model = _model_for_others(path, options)
     plan = path
     if not is_plan_file(path):
         choices = CompileOptions(target=settings.target, shapes=dict(options.shapes), jobs=settings.jobs)
         plan = compile_cached(path, choices, settings, progress).path
     with tempfile.TemporaryDirectory() as folder:
         inputs = _write_inputs(plan, Path(folder))
-        workers = {"alula": _Worker("alula", plan, options.threads, inputs)}
-        workers |= {name: _Worker(name, path, options.threads, inputs) for name in options.against}
+        workers = [_Worker(_OURS, plan, options.threads, inputs)]
         try:
-            return _measure(workers, options, progress, _differences(plan, path, options, settings))
+            workers += [_Worker(name, model, options.threads, inputs) for name in options.against]
+            _for_each(workers, _Worker.prepare)
+            _take_turns(workers, options.seconds, progress)
+            _for_each(workers, _Worker.finish)
+            return tuple(worker.result(workers[0]) for worker in workers)
         finally:
-            for worker in workers.values():
+            for worker in workers:
                 worker.close()
 
 
-def _measure(
-    workers: Mapping[str, _Worker],
-    options: BenchOptions,
-    progress: Callable[[str, int, int], None],
-    differences: Mapping[str, float],
-) -> tuple[EngineResult, ...]:
-    opened = {name: worker.ask({"do": "open"})["seconds"] for name, worker in workers.items()}
-    firsts = {name: worker.ask({"do": "run", "count": 1})["times"][0] for name, worker in workers.items()}
-    times: dict[str, list[float]] = {name: [] for name in workers}
-    counts = {}
-    for name, worker in workers.items():
-        warm = worker.ask({"do": "run", "count": 3})["times"]
-        counts[name] = max(2, int(_BURST_SECONDS / max(min(warm), 1e-7)))
-    started = time.monotonic()
-    rounds = 0
-    while rounds < _LEAST_ROUNDS or time.monotonic() - started < options.seconds:
-        order = list(workers)
-        for name in order[rounds % len(order) :] + order[: rounds % len(order)]:
-            # The first run of a burst finds cold caches and is left out, for every engine alike.
-            times[name] += workers[name].ask({"do": "run", "count": counts[name]})["times"][1:]
-            time.sleep(_REST_SECONDS)
-        rounds += 1
-        progress("measure", min(int(time.monotonic() - started), int(options.seconds)), int(options.seconds) or 1)
-    ours = statistics.median(times["alula"])
-    return tuple(
-        EngineResult(
-            engine=name,
-            median=statistics.median(values),
-            best=min(values),
-            runs=len(values),
-            open_seconds=opened[name],
-            first_seconds=firsts[name],
-            peak_bytes=workers[name].ask({"do": "memory"})["peak_bytes"],
-            ratio=statistics.median(values) / ours,
-            difference=differences[name],
-        )
-        for name, values in times.items()
-    )
-
-
-def _differences(plan: Path, model: Path, options: BenchOptions, settings: Settings) -> Mapping[str, float]:
-    """Largest difference of each engine's outputs from alula's: engines that disagree are not worth comparing."""
-    import numpy as np  # noqa: PLC0415
-
-    session = open_plan(plan, host=run_host_step)
-    feeds = {spec.name: random_input(spec) for spec in session.inputs}
-    ours = {name: np.array(np.asarray(tensor)) for name, tensor in session.run(feeds).items()}
-    found = {"alula": 0.0}
-    for name in options.against:
-        other: Any = open_model(model, OpenOptions(provider=name), settings).run(feeds)  # type: ignore[arg-type]
-        pairs = zip(ours.values(), other.values(), strict=True)
-        found[name] = max(float(np.max(np.abs(a - np.asarray(b)))) for a, b in pairs)
-    session.close()
-    return found
+def _model_for_others(path: Path, options: BenchOptions) -> Path:
+    unknown = [name for name in options.against if name not in OPPONENTS]
+    if unknown:
+        raise RequestError("--against", f"needs names of {', '.join(OPPONENTS)}", f"got {unknown[0]!r}")
+    model = options.model or path
+    if options.against and is_plan_file(model):
+        hint = "alula bench PLAN --model FILE.onnx --against ..."
+        raise RequestError("--against", "needs an ONNX file for the other engines", f"{model} is a plan", hint)
+    return model
 
 
 def _write_inputs(plan: Path, folder: Path) -> Path:
+    """Random inputs as files of raw bytes, and a table of them."""
+    table = {}
     with open_plan(plan, host=run_host_step) as session:
-        table = {}
         for number, spec in enumerate(session.inputs):
             (folder / f"{number}.raw").write_bytes(random_input(spec).tobytes())
             table[spec.name] = (spec.dtype.value, spec.shape, f"{number}.raw")
@@ -157,40 +151,121 @@ def _write_inputs(plan: Path, folder: Path) -> Path:
     return file
 
 
+def _take_turns(workers: Sequence[_Worker], seconds: float, progress: Progress) -> None:
+    """Bursts by turns, each round beginning with another engine."""
+    started = time.monotonic()
+    rounds = 0
+    while rounds < _LEAST_ROUNDS or time.monotonic() - started < seconds:
+        first = rounds % len(workers)
+        _for_each([*workers[first:], *workers[:first]], _Worker.burst)
+        rounds += 1
+        progress("measure", min(int(time.monotonic() - started), int(seconds)), int(seconds) or 1)
+
+
+def _for_each(workers: Sequence[_Worker], action: Callable[[_Worker], None]) -> None:
+    """Act on every worker that lives; another engine that fails drops out, ours ends the benchmark."""
+    for worker in workers:
+        if worker.failure:
+            continue
+        try:
+            action(worker)
+        except InternalError as error:
+            if worker.engine == _OURS:
+                raise
+            worker.failure = error.found
+
+
 class _Worker:
-    """The process of one engine; owned by one benchmark."""
+    """The process of one engine and what it has told; owned by one benchmark."""
 
     def __init__(self, engine: str, model: Path, threads: int, inputs: Path) -> None:
         self.engine = engine
-        command = [sys.executable, "-m", "alula.workbench.engines", engine, str(model), str(threads), str(inputs)]
-        self._process = subprocess.Popen(  # noqa: S603  our own module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        self.failure = ""
+        self.times: list[float] = []
+        self._inputs = inputs
+        self._told: dict[str, Any] = {}
+        self._count = 0
+        program = str(Path(__file__).with_name("engines.py"))
+        command = [sys.executable, "-P", program, engine, str(model), str(threads), str(inputs)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)  # noqa: S603  our own
+
+    def prepare(self) -> None:
+        """Load, open, run once, keep the outputs, warm up."""
+        self._told["load_seconds"] = self._ask("load")["seconds"]
+        self._told["open_seconds"] = self._ask("open")["seconds"]
+        self._told["first_seconds"] = self._ask("run", count=1)["times"][0]
+        self._told["outputs"] = self._ask("save")["outputs"]
+        warm = self._ask("run", count=_WARM_RUNS)["times"]
+        self._count = max(2, int(_BURST_SECONDS / max(min(warm), 1e-7)))
+
+    def burst(self) -> None:
+        """Run for a moment, then rest. The first run finds cold caches and is left out, for every engine alike."""
+        self.times += self._ask("run", count=self._count)["times"][1:]
+        time.sleep(_REST_SECONDS)
+
+    def finish(self) -> None:
+        """Ask for the peak of memory."""
+        self._told["peak_bytes"] = self._ask("memory")["peak_bytes"]
+
+    def result(self, ours: _Worker) -> EngineResult:
+        """The figures, compared with alula's."""
+        if self.failure:
+            return EngineResult(self.engine, None, self.failure)
+        median = statistics.median(self.times)
+        figures = Figures(
+            median=median,
+            best=min(self.times),
+            p95=statistics.quantiles(self.times, n=100)[_PERCENTILE - 1],
+            throughput=len(self.times) / sum(self.times),
+            runs=len(self.times),
+            ratio=median / statistics.median(ours.times),
+            difference=_difference(self._outputs(), ours._outputs()),
+            **{key: value for key, value in self._told.items() if key != "outputs"},
         )
-
-    def ask(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a command and wait for its answer.
-
-        Raises:
-            AlulaError: the process ended.
-        """
-        assert self._process.stdin is not None  # noqa: S101  a pipe was asked for
-        assert self._process.stdout is not None  # noqa: S101
-        try:
-            print(json.dumps(command), file=self._process.stdin, flush=True)
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            raise self._dead()
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return EngineResult(self.engine, figures)
 
     def close(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.communicate()
 
-    def _dead(self) -> AlulaError:
+    def _outputs(self) -> Mapping[str, np.ndarray[Any, Any]]:
+        table = self._told["outputs"]
+        return {name: np.fromfile(self._inputs.with_name(file), dtype) for name, (dtype, file) in table.items()}
+
+    def _ask(self, action: str, **words: int) -> dict[str, Any]:
+        """Send a command and wait for its answer.
+
+        Raises:
+            InternalError: the engine failed; `found` is its reason.
+        """
+        assert self._process.stdin is not None  # noqa: S101  a pipe was asked for
+        assert self._process.stdout is not None  # noqa: S101
+        try:
+            print(json.dumps({"do": action, **words}), file=self._process.stdin, flush=True)
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        answer: dict[str, Any] = json.loads(line) if line else {"error": self._last_words()}
+        if "error" in answer:
+            raise InternalError(f"engine {self.engine}, {action}", "needs an answer", answer["error"])
+        return answer
+
+    def _last_words(self) -> str:
         _, errors = self._process.communicate()
-        last: Sequence[str] = errors.strip().splitlines()[-3:] or ["no message"]
-        return InternalError(f"engine {self.engine}", "needs its process to answer", "it ended", detail="\n".join(last))
+        return "its process ended: " + (" ".join(errors.split())[-300:] or "no message")
+
+
+def _difference(found: Mapping[str, np.ndarray[Any, Any]], ours: Mapping[str, np.ndarray[Any, Any]]) -> float:
+    """The largest absolute difference; infinite where outputs are missing or of another size."""
+    largest = 0.0
+    for name, wanted in ours.items():
+        array = found.get(name)
+        if array is None or array.size != wanted.size:
+            return float("inf")
+        a, b = array.astype(np.float64), wanted.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+        largest = max(largest, float(np.max(np.where(np.isnan(apart), np.inf, apart), initial=0.0)))
+    return largest

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from alula.base.errors import MissingError
+from alula.base.errors import LimitError, MissingError, RequestError
 from alula.base.session import OpenOptions, Session
 from alula.base.settings import Settings
 from alula.engine.runtime.file import is_plan_file
@@ -22,6 +22,7 @@ from alula.imaging.preprocess import Preprocessing
 
 PREPROCESS = "preprocess.toml"
 LABELS = "labels.txt"
+_LARGEST_FILE = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,22 @@ def read_extras(model: Path, preprocess: str | None, labels: str | None) -> Mapp
     for name, given in ((PREPROCESS, preprocess), (LABELS, labels)):
         path = Path(given) if given else model.with_name(f"{model.stem}.{name}")
         if path.is_file():
-            extras[name] = path.read_bytes()
+            extras[name] = _content(path)
         elif given:
             raise MissingError(str(path), "needs a file", "there is none", "check the path")
     _parsed(extras)
     return extras
 
 
-def open_bundle(path: Path, options: OpenOptions, settings: Settings, files: BundleFiles = BundleFiles()) -> Bundle:  # noqa: B008  frozen
-    """Open a model or plan with its preprocessing and labels."""
+def open_bundle(path: Path, options: OpenOptions, settings: Settings, files: BundleFiles = BundleFiles()) -> Bundle:
+    """Open a model or plan with its preprocessing and labels.
+
+    Raises:
+        AlulaError: as opening does; RequestError for options that only a model, not a plan, can follow.
+    """
     extras = dict(read_extras(path, files.preprocess, files.labels))
     if is_plan_file(path):
+        _check_plan_options(path, options)
         threads = options.threads or settings.threads or None
         session: Session = open_plan(path, threads=threads, verify=settings.verify, host=run_host_step)
         if isinstance(session, PlanSession):
@@ -69,6 +75,23 @@ def open_bundle(path: Path, options: OpenOptions, settings: Settings, files: Bun
         session = open_model(path, options, settings)
     preprocessing, labels = _parsed(extras)
     return Bundle(session, preprocessing, labels)
+
+
+def _check_plan_options(path: Path, options: OpenOptions) -> None:
+    """A plan is compiled: what asks for another compilation or provider would be ignored."""
+    chosen = {"--shape": options.shapes, "--target": options.target}
+    given = [name for name, value in chosen.items() if value]
+    if options.provider != "native":
+        given.append(f"provider {options.provider}")
+    if given:
+        raise RequestError(given[0], "needs an ONNX model", f"{path} is a compiled plan", "name the model instead")
+
+
+def _content(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > _LARGEST_FILE:
+        raise LimitError(str(path), f"may have {_LARGEST_FILE} bytes", f"it has {size}")
+    return path.read_bytes()
 
 
 def _parsed(extras: Mapping[str, bytes]) -> tuple[Preprocessing | None, tuple[str, ...]]:

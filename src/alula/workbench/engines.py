@@ -1,8 +1,12 @@
 """One engine in a process of its own, driven by commands on its standard input; what the benchmark starts.
 
-In: lines of JSON: {"do": "open"}, {"do": "run", "count": 10}, {"do": "memory"}. Out: a line of JSON for each.
+In: lines of JSON: {"do": "load"}, {"do": "open"}, {"do": "run", "count": 10}, {"do": "save"}, {"do": "memory"}.
+Out: a line of JSON for each; {"error": ...} for one that failed.
 
-    python -m alula.workbench.engines alula plan.alula 1 inputs.json
+    python -P engines.py alula plan.alula 1 inputs.json
+
+Nothing but the standard library is loaded before `load`, which times the import of the engine's library; so neither
+that time nor the peak of memory holds anything that the engine does not need.
 """
 
 from __future__ import annotations
@@ -11,32 +15,100 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from alula.base.session import Session
+# The modules that an engine needs, the one with its door first, and the door.
+_DOORS = {
+    "alula": (("alula", "alula.engine.runtime.session", "alula.base.settings"), "open"),
+    "onnxruntime": (("alula.engine.sessions.onnxruntime",), "OnnxRuntimeSession"),
+    "openvino": (("alula.engine.sessions.openvino",), "OpenVinoSession"),
+}
+
+
+class Worker:
+    """One engine and its model; lives as long as the process."""
+
+    def __init__(self, engine: str, model: Path, threads: int, inputs: Path) -> None:
+        self._engine = engine
+        self._model = model
+        self._threads = threads
+        self._inputs = inputs
+        self._door: Any = None
+        self._session: Any = None
+        self._feeds: dict[str, Any] = {}
+
+    def load(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Import the engine's library."""
+        del command
+        modules, door = _DOORS[self._engine]
+        started = time.perf_counter()
+        loaded = list(map(import_module, modules))
+        seconds = time.perf_counter() - started
+        self._door = getattr(loaded[0], door)
+        return {"seconds": seconds}
+
+    def open(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Open the model; the inputs are read after that."""
+        del command
+        started = time.perf_counter()
+        if self._engine == "alula":
+            self._session = self._door(self._model, import_module("alula").OpenOptions(threads=self._threads))
+        else:
+            self._session = self._door(self._model, self._threads)
+        seconds = time.perf_counter() - started
+        self._feeds = _feeds(self._inputs)
+        return {"seconds": seconds}
+
+    def run(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Run so many times; seconds of each."""
+        session, feeds = self._session, self._feeds
+        times = []
+        for _ in range(command["count"]):
+            started = time.perf_counter()
+            session.run(feeds)
+            times.append(time.perf_counter() - started)
+        return {"times": times}
+
+    def save(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the outputs of one run beside the inputs, as raw bytes."""
+        del command
+        table = {}
+        for number, (name, tensor) in enumerate(self._session.run(self._feeds).items()):
+            file = self._inputs.with_name(f"{self._engine}-{number}.raw")
+            file.write_bytes(tensor.tobytes())
+            table[name] = (tensor.dtype.value, file.name)
+        return {"outputs": table}
+
+    def memory(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """The process's own peak of resident memory; getrusage would still count the parent that it was forked from."""
+        del command
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return {"peak_bytes": next(int(s.split()[1]) * 1024 for s in status.splitlines() if s.startswith("VmHWM:"))}
 
 
 def main(arguments: list[str]) -> int:
     """Serve commands until the input ends."""
     engine, model, threads, inputs = arguments
     _pin(int(threads))
-    session: Session | None = None
-    feeds: dict[str, Any] = {}
+    worker = Worker(engine, Path(model), int(threads), Path(inputs))
+    actions: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+        "load": worker.load,
+        "open": worker.open,
+        "run": worker.run,
+        "save": worker.save,
+        "memory": worker.memory,
+    }
     for line in sys.stdin:
         command = json.loads(line)
-        if command["do"] == "open":
-            started = time.perf_counter()
-            session = _open(engine, Path(model), int(threads))
-            answer: dict[str, Any] = {"seconds": time.perf_counter() - started}
-            feeds = _feeds(Path(inputs))
-        elif command["do"] == "run" and session is not None:
-            answer = {"times": _timed(session, feeds, int(command["count"]))}
-        else:
-            answer = {"peak_bytes": _peak_bytes()}
-        print(json.dumps(answer), flush=True)
+        try:
+            answer = actions[command["do"]](command)
+        except Exception as error:  # noqa: BLE001  a foreign engine raises what it likes; the benchmark shows it
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
     return 0
 
 
@@ -44,23 +116,6 @@ def _pin(threads: int) -> None:
     """Stay on as many processors as there are threads, the last ones that are allowed: the first take interrupts."""
     allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, allowed[-threads:])
-
-
-def _open(engine: str, model: Path, threads: int) -> Session:
-    """Open a model; the engine's library is loaded here, so that it counts into the time to open."""
-    if engine == "alula":
-        opener = cast("Callable[..., Session]", import_module("alula.engine.runtime.session").open_plan)
-        host = None
-        if import_module("alula.engine.runtime.file").read_header(model).host_calls:
-            host = import_module("alula.engine.sessions.host").run_host_step
-        return opener(model, threads=threads, host=host)
-    return cast("Session", import_module("alula.engine.sessions.opener").open_outside(model, engine, threads))
-
-
-def _peak_bytes() -> int:
-    """The process's own peak of resident memory; getrusage would still count the parent that it was forked from."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def _feeds(file: Path) -> dict[str, Any]:
@@ -72,15 +127,6 @@ def _feeds(file: Path) -> dict[str, Any]:
         numpy = sys.modules.get("numpy")
         feeds[name] = numpy.frombuffer(data, dtype).reshape(shape) if numpy is not None else data
     return feeds
-
-
-def _timed(session: Session, feeds: dict[str, Any], count: int) -> list[float]:
-    times = []
-    for _ in range(count):
-        started = time.perf_counter()
-        session.run(feeds)
-        times.append(time.perf_counter() - started)
-    return times
 
 
 if __name__ == "__main__":

@@ -6,15 +6,18 @@ In: a bundle, pictures or arrays. Out: plain records that JSON can hold.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from alula.base.errors import MissingError, RequestError
+from alula.engine.graph.nodes import Array
 from alula.imaging.classify import classify
 from alula.imaging.decode import decode
+from alula.imaging.preprocess import Preprocessing
 from alula.workbench.arrays import read_arrays
 from alula.workbench.bundle import Bundle
 
@@ -32,7 +35,7 @@ def predict_pictures(bundle: Bundle, paths: Sequence[Path], top: int) -> list[di
     if rule is None:
         hint = "hand in NAME=FILE.npy, or say --preprocess FILE"
         raise MissingError("picture input", "needs a preprocessing declaration", "the model has none", hint)
-    return [_predict(bundle, path, top) for path in paths]
+    return [_predict(bundle, rule, path, top) for path in paths]
 
 
 def predict_arrays(bundle: Bundle, words: Sequence[str], save: str | None = None) -> dict[str, Any]:
@@ -48,13 +51,11 @@ def predict_arrays(bundle: Bundle, words: Sequence[str], save: str | None = None
     results = bundle.session.run(read_arrays(words, only))
     arrays = {name: np.asarray(tensor) for name, tensor in results.items()}
     if save:
-        np.savez(save, allow_pickle=False, **arrays)
+        _save(Path(save), arrays)
     return {"outputs": [_summary(name, array) for name, array in arrays.items()]}
 
 
-def _predict(bundle: Bundle, path: Path, top: int) -> dict[str, Any]:
-    rule = bundle.preprocessing
-    assert rule is not None  # noqa: S101  checked by the caller
+def _predict(bundle: Bundle, rule: Preprocessing, path: Path, top: int) -> dict[str, Any]:
     if not path.is_file():
         raise MissingError(str(path), "needs a picture", "there is no such file", "check the path")
     marks = [time.perf_counter()]
@@ -76,7 +77,15 @@ def _predict(bundle: Bundle, path: Path, top: int) -> dict[str, Any]:
     return {"picture": str(path), "predictions": [vars(row) for row in found], "timings_ms": timings}
 
 
-def _summary(name: str, array: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _save(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays as .npz; not by numpy.savez, in whose parameters an output named `file` would end."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _summary(name: str, array: Array) -> dict[str, Any]:
     flat = array.reshape(-1).astype(np.float64)
     return {
         "name": name,

@@ -103,5 +103,6 @@ def _filled(graph: Graph, name: str, array: Array, generator: np.random.Generato
         return np.full(array.shape, (0, 1, 0, 0, 1)[place], np.float32)
     if node.op in {"Conv", "Gemm"} and place == 1:
         fan_in = math.prod(array.shape[1:])
-        return (generator.standard_normal(array.shape) * math.sqrt(2 / fan_in)).astype(np.float32)
+        weights = generator.standard_normal(array.shape) * math.sqrt(2 / fan_in)
+        return np.asarray(weights, np.float32)
     return np.zeros(array.shape, np.float32) if node.op in {"Conv", "Gemm"} else array

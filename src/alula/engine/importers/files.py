@@ -11,11 +11,13 @@ import stat
 from pathlib import Path
 
 from alula.base.errors import MissingError, ModelFileError
+from alula.base.plan_format import MAGIC
 
 _LONGEST_SHOWN = 100
 
 # What people hand over by mistake, by its first bytes (offset, magic).
 _MAGICS = (
+    (0, MAGIC, "a compiled plan"),
     (0, b"\x89PNG", "a PNG picture"),
     (0, b"\xff\xd8\xff", "a JPEG picture"),
     (0, b"GIF8", "a GIF picture"),
