@@ -112,11 +112,11 @@ def networks(draw: st.DrawFn) -> GraphBuilder:
     """A random network over [1, 4, 6, 6] with branches, residuals and constants, all values of one shape."""
     builder = GraphBuilder(seed=draw(st.integers(0, 1000)))
     values = ["x"]
-    for _ in range(draw(st.integers(1, 10))):
+    for _ in range(draw(st.integers(2, 10))):
         part = draw(st.sampled_from(sorted(_PARTS)))
-        x = values[-1 - draw(st.integers(0, min(2, len(values) - 1)))]
-        other = draw(st.sampled_from(values))
-        values.append(_PARTS[part](builder, x, other, draw(st.integers(0, 10))))
+        # Mostly one after the other, as in networks: passes look for neighbours.
+        x = draw(st.sampled_from([values[-1]] * 4 + values))
+        values.append(_PARTS[part](builder, x, draw(st.sampled_from(values)), draw(st.integers(0, 10))))
     return builder
 
 
@@ -172,6 +172,13 @@ def _norm(b: GraphBuilder, x: str, other: str, choice: int) -> str:
     return b.batch_norm(x, _CHANNELS)
 
 
+def _block(b: GraphBuilder, x: str, other: str, choice: int) -> str:
+    """A convolution with what stands behind it in networks."""
+    y = (_conv, _transposed, _same_conv)[choice % 3](b, x, other, choice)
+    z = (_norm, _by_channel)[choice % 2](b, y, other, choice)
+    return (_by_channel, _unary, _binary)[choice % 3](b, z, other, choice)
+
+
 def _by_channel(b: GraphBuilder, x: str, other: str, choice: int) -> str:
     del other
     pair = (x, b.positive(_CHANNELS, 1, 1))
@@ -210,7 +217,7 @@ def _reshaped(b: GraphBuilder, x: str, other: str, choice: int) -> str:
 
 
 _PARTS = {
-    "binary": _binary, "by_channel": _by_channel, "conv": _conv, "gated": _gated, "norm": _norm, "padded": _padded,
-    "pool": _pool, "reshaped": _reshaped, "same_conv": _same_conv, "scalar": _scalar, "transposed": _transposed,
+    "binary": _binary, "block": _block, "by_channel": _by_channel, "conv": _conv, "gated": _gated, "norm": _norm,
+    "padded": _padded, "pool": _pool, "reshaped": _reshaped, "same_conv": _same_conv, "scalar": _scalar, "transposed": _transposed,
     "unary": _unary,
 }  # fmt: skip
