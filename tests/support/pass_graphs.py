@@ -218,6 +218,6 @@ def _reshaped(b: GraphBuilder, x: str, other: str, choice: int) -> str:
 
 _PARTS = {
     "binary": _binary, "block": _block, "by_channel": _by_channel, "conv": _conv, "gated": _gated, "norm": _norm,
-    "padded": _padded, "pool": _pool, "reshaped": _reshaped, "same_conv": _same_conv, "scalar": _scalar, "transposed": _transposed,
-    "unary": _unary,
+    "padded": _padded, "pool": _pool, "reshaped": _reshaped, "same_conv": _same_conv, "scalar": _scalar,
+    "transposed": _transposed, "unary": _unary,
 }  # fmt: skip

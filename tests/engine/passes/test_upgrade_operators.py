@@ -51,7 +51,8 @@ def test_all_that_cannot_be_run_stands_in_one_error() -> None:
     with pytest.raises(UnsupportedError) as caught:
         upgrade_operators(replace(graph, nodes=(*graph.nodes, foreign)))
 
-    assert caught.value.found == "4 of 5 nodes cannot be run"
+    kinds = "1 NonMaxSuppression, 1 Relu, 1 HardSwish, 1 Attention"
+    assert caught.value.found == f"4 of 5 nodes cannot be run ({kinds})"
     lines = caught.value.detail.splitlines()
     assert [line.split(":")[0] for line in lines] == [
         "ai.onnx.NonMaxSuppression version 13, node nonmaxsuppression1",
@@ -76,6 +77,7 @@ def test_a_long_list_of_refused_nodes_is_cut() -> None:
     lines = caught.value.detail.splitlines()
     assert len(lines) == 51
     assert lines[-1] == "and 10 more"
+    assert caught.value.found == "60 of 60 nodes cannot be run (60 Mystery)"
 
 
 def test_an_opset_from_the_future_is_refused() -> None:

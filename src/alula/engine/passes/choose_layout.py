@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from types import MappingProxyType
 
 import numpy as np
@@ -25,7 +26,7 @@ _RANK = 4
 
 
 def choose_layout(graph: Graph, block: int) -> Graph:
-    """Decide layouts for blocks of `block` channels."""
+    """Decide layouts for blocks of `block` channels; all shapes must be known."""
     layouts = _Layouts(graph, block)
     for node in graph.nodes:
         layouts.place(node)
@@ -56,6 +57,7 @@ class _Layouts:
         self.in_blocks: dict[str, str] = {}
         self.in_rows: dict[str, str] = {value.name: value.name for value in self.graph.inputs}
         self.in_rows.update({name: name for name in self.graph.constants})
+        self._by_channel: dict[str, str] = {}
         self._padded: dict[tuple[str, tuple[int, ...]], str] = {}
 
     def place(self, node: Node) -> None:
@@ -67,7 +69,7 @@ class _Layouts:
     def plain(self, name: str) -> str:
         """The plain form of a value; unpacks it at its first use."""
         if name not in self.in_rows:
-            own = name if name in self.graph.outputs else f"{name}.plain"
+            own = name if name in self.graph.outputs else self._fresh(f"{name}.plain")
             self._append_change("Unpack", self.in_blocks[name], Value(own, *self._kind(name)))
             self.in_rows[name] = own
         return self.in_rows[name]
@@ -75,19 +77,24 @@ class _Layouts:
     def blocked(self, name: str) -> str:
         """The blocked form of a value; packs it at its first use."""
         if name not in self.in_blocks:
-            own = f"{name}.blocked"
-            if name in self.constants:
-                self.constants[own] = self.constants[name]
-                self.values[own] = Value(own, *self._kind(name), self.block)
-            else:
-                self._append_change("Pack", self.in_rows[name], Value(own, *self._kind(name), self.block))
+            own = self._fresh(f"{name}.blocked")
+            self._append_change("Pack", self.in_rows[name], Value(own, *self._kind(name), self.block))
             self.in_blocks[name] = own
         return self.in_blocks[name]
+
+    def by_channel(self, name: str) -> str:
+        """A constant of one number a channel under a name that says blocks; its kernel lays it out."""
+        if name not in self._by_channel:
+            own = self._fresh(f"{name}.blocked")
+            self.constants[own] = self.constants[name]
+            self.values[own] = Value(own, *self._kind(name), self.block)
+            self._by_channel[name] = own
+        return self._by_channel[name]
 
     def append_blocked(self, node: Node, inputs: tuple[str, ...]) -> None:
         """Append a node that writes blocks; `inputs` are already in the form that it reads."""
         name = node.output
-        own = f"{name}.blocked" if name in self.graph.outputs else name
+        own = self._fresh(f"{name}.blocked") if name in self.graph.outputs else name
         self.in_blocks[name] = own
         self.values[own] = Value(own, *self._kind(name), self.block)
         self.nodes.append(replace(node, inputs=inputs, outputs=(own,), name=node.label))
@@ -100,9 +107,9 @@ class _Layouts:
             value = self.values[name]
             n, c, h, w = static(value.shape or ())
             top, left, bottom, right = pads
-            own = f"{name}.pad{'_'.join(map(str, pads))}"
+            own = self._fresh(f"{name}.pad{'_'.join(map(str, pads))}")
             self.values[own] = replace(value, name=own, shape=(n, c, h + top + bottom, w + left + right))
-            amounts = f"{own}.amounts"
+            amounts = self._fresh(f"{own}.amounts")
             self.constants[amounts] = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
             self.values[amounts] = Value(amounts, DType.INT64, (8,))
             self.nodes.append(Node("Pad", (name, amounts), (own,), MappingProxyType({"mode": "constant"}), own))
@@ -119,17 +126,25 @@ class _Layouts:
         attributes = MappingProxyType({"block": self.block})
         self.nodes.append(Node(op, (source,), (result.name,), attributes, f"{op.lower()} {source}", INTERNAL))
 
+    def _fresh(self, stem: str) -> str:
+        """A value name that nobody has."""
+        return next(name for name in chain([stem], map(f"{stem}{{}}".format, count())) if name not in self.values)
+
     def _kind(self, name: str) -> tuple[DType, Shape]:
         value = self.values[name]
         return value.dtype, value.shape or ()
 
     def _is_picture(self, node: Node) -> bool:
-        """Whether the output, and the first input, are static float32 [N, C, H, W]."""
+        """Whether the output, and the first input, are float32 [N, C, H, W] with something inside."""
         values = [self.graph.value(node.output)]
         if node.op != "Elementwise":
             values.append(self.graph.value(node.inputs[0]))
         return all(
-            v.shape is not None and len(v.shape) == _RANK and is_static(v.shape) and v.dtype is DType.FLOAT32
+            v.shape is not None
+            and len(v.shape) == _RANK
+            and is_static(v.shape)
+            and 0 not in v.shape
+            and v.dtype is DType.FLOAT32
             for v in values
         )
 
@@ -137,6 +152,8 @@ class _Layouts:
 def _convolution(layouts: _Layouts, node: Node) -> bool:
     weights = layouts.graph.constants.get(node.inputs[1])
     if weights is None or (node.input(2) and node.input(2) not in layouts.graph.constants):
+        return False
+    if any(layouts.graph.value(name).shape != layouts.graph.value(node.output).shape for name in node.inputs[3:]):
         return False
     name = node.inputs[0]
     channels, outputs = static(layouts.values[name].shape or ())[1], weights.shape[0]
@@ -154,7 +171,7 @@ def _convolution(layouts: _Layouts, node: Node) -> bool:
 
 
 def _pool(layouts: _Layouts, node: Node) -> bool:
-    if len([name for name in node.outputs if name]) > 1:
+    if len([name for name in node.outputs if name]) > 1 or node.text("auto_pad", "NOTSET") != "NOTSET":
         return False
     layouts.append_blocked(replace(node, outputs=node.outputs[:1]), (layouts.blocked(node.inputs[0]),))
     return True
@@ -166,11 +183,13 @@ def _elementwise(layouts: _Layouts, node: Node) -> bool:
     for name in node.inputs:
         other = layouts.graph.value(name).shape or ()
         if name in layouts.graph.constants:
-            if not _is_per_channel(other):
+            if not _is_per_channel(other) or layouts.graph.value(name).dtype is not DType.FLOAT32:
                 return False
         elif name not in layouts.in_blocks or len(other) != _RANK or other[:2] != (shape or ())[:2]:
             return False
-    layouts.append_blocked(node, tuple(layouts.blocked(name) for name in node.inputs))
+    constants = layouts.graph.constants
+    inputs = (layouts.by_channel(name) if name in constants else layouts.blocked(name) for name in node.inputs)
+    layouts.append_blocked(node, tuple(inputs))
     return True
 
 

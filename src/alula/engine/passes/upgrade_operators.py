@@ -7,6 +7,7 @@ In: a graph as a file has it. Out: the graph that all other passes understand.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -15,12 +16,12 @@ from alula.base.tensors import DType
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
 from alula.engine.operators.attributes import attributes_of
-from alula.engine.operators.evaluate import known_operator
-from alula.engine.operators.table import NEWEST_OPSET
+from alula.engine.operators.table import NEWEST_OPSET, operator_of
 from alula.engine.operators.upgrade import upgrade_node
 
 MOST_NODES = 1_000_000
 _MOST_LINES = 50
+_MOST_KINDS = 10
 # What the exporters of PyTorch, Keras and Paddle all write, and what has every operator of vision models.
 _ADVISED_OPSET = 18
 
@@ -37,7 +38,7 @@ def upgrade_operators(graph: Graph) -> Graph:
     work = _Work(graph)
     nodes = tuple(filter(None, map(work.upgraded, graph.nodes)))
     if work.refused:
-        raise _refusal(graph, work.refused)
+        raise _refusal(graph, work.refused, work.kinds)
     return replace(
         graph,
         nodes=nodes,
@@ -55,23 +56,33 @@ class _Work:
     constants: dict[str, Array] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
 
     def upgraded(self, node: Node) -> Node | None:
         """The newest form, or None, with a line among the refused."""
         version = self.graph.opsets.get(node.domain, NEWEST_OPSET if node.domain == INTERNAL else 0)
+        newest = self._newest(node, version)
+        if isinstance(newest, Node):
+            return newest
+        self.kinds[node.op] += 1
+        self.refused.append(f"{node.domain or 'ai.onnx'}.{node.op} version {version}, node {node.label}: {newest}")
+        return None
+
+    def _newest(self, node: Node, version: int) -> Node | str:
+        """The newest form, or the reason why there is none."""
+        operator = operator_of(node)
+        if operator is None:
+            return "alula has no such operator"
+        if not version:
+            return "the file names no version of this domain"
         try:
-            operator = known_operator(node)
-            if not version:
-                self._refuse(node, version, "the file names no version of this domain")
-                return None
             newest = upgrade_node(node, version, self._constant)
             attributes_of(operator, newest)
         except AlulaError as error:
-            self._refuse(node, version, f"{error.needed}, {error.found}")
-            return None
+            return f"{error.needed}, {error.found}"
         names = [name for name in (*node.inputs, *node.outputs) if name in self.graph.values]
         if any(self.graph.values[name].dtype is DType.BFLOAT16 for name in names):
-            self._refuse(node, version, "dtype bfloat16")
+            return "dtype bfloat16"
         return node if _is_unchanged(node, newest) else newest
 
     def _constant(self, array: Array) -> str:
@@ -82,26 +93,29 @@ class _Work:
         self.values[name] = Value(name, DType(array.dtype.name), array.shape)
         return name
 
-    def _refuse(self, node: Node, version: int, reason: str) -> None:
-        self.refused.append(f"{node.domain or 'ai.onnx'}.{node.op} version {version}, node {node.label}: {reason}")
-
 
 def _is_unchanged(node: Node, newest: Node) -> bool:
-    """Whether an upgrade had nothing to do; attributes are compared by identity, since arrays have no plain equality."""
+    """Whether an upgrade had nothing to do; by identity of attributes, since arrays have no plain equality."""
     if (node.op, node.inputs, node.outputs) != (newest.op, newest.inputs, newest.outputs):
         return False
     same = node.attributes.keys() == newest.attributes.keys()
     return same and all(value is newest.attributes[name] for name, value in node.attributes.items())
 
 
-def _refusal(graph: Graph, lines: list[str]) -> UnsupportedError:
+def _refusal(graph: Graph, lines: list[str], kinds: Counter[str]) -> UnsupportedError:
     shown = lines[:_MOST_LINES]
     if len(lines) > len(shown):
         shown.append(f"and {len(lines) - len(shown)} more")
     return UnsupportedError(
         f"model {graph.name}",
         "needs operators that alula has",
-        f"{len(lines)} of {len(graph.nodes)} nodes cannot be run",
+        f"{len(lines)} of {len(graph.nodes)} nodes cannot be run ({_counted(kinds)})",
         f"export the model again with opset {_ADVISED_OPSET} and standard operators",
         "\n".join(shown),
     )
+
+
+def _counted(kinds: Counter[str]) -> str:
+    """The operators, the most frequent first."""
+    shown = [f"{count} {op}" for op, count in kinds.most_common(_MOST_KINDS)]
+    return ", ".join(shown) + (f", {len(kinds) - len(shown)} more" if len(kinds) > len(shown) else "")
