@@ -136,9 +136,7 @@ def _scaled_affine(editor: GraphEditor, node: Node, affine: Affine) -> tuple[Arr
     if node.formula("formula") != affine_formula():
         return None
     scale, shift = editor.constant(node.inputs[1]), editor.constant(node.inputs[2])
-    if scale is None or shift is None or scale.size != len(affine.scale) or scale.shape != shift.shape:
-        return None
-    if len(scale) != len(affine.scale):
+    if scale is None or shift is None or scale.shape != shift.shape or scale.size != len(affine.scale):
         return None
     wide = affine.scale.reshape(scale.shape)
     return scale * wide, shift * wide + affine.shift.reshape(scale.shape)
