@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from alula.base.errors import AlulaError, MissingError
 from alula.base.session import OpenOptions, Session
 from alula.base.tensors import DType, Tensor, TensorSpec
+
+if TYPE_CHECKING:
+    from alula.engine.runtime.header import HostCall
 
 __version__ = "0.1.0"
 __all__ = ["AlulaError", "DType", "OpenOptions", "Session", "Tensor", "TensorSpec", "__version__", "open"]
@@ -48,7 +52,7 @@ def open(path: str | os.PathLike[str], options: OpenOptions = OpenOptions()) -> 
     return open_model(path, options, settings)
 
 
-def _run_on_host(step: object, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
+def _run_on_host(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
     """Run a step that has no kernel through its numpy reference; loads numpy at the first such step."""
     try:
         from alula.engine.sessions.host import run_host_step

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from alula.base.errors import SettingsError
 
@@ -21,7 +21,7 @@ class Settings:
     threads: int
     target: str
     check: bool
-    verify: str
+    verify: Literal["all", "code"]
     jobs: int
 
 
@@ -47,13 +47,10 @@ def _switch(text: str) -> bool:
     return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[text.lower()]
 
 
-def _choice(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError
-        return text
-
-    return parse
+def _hashes(text: str) -> Literal["all", "code"]:
+    if text not in {"all", "code"}:
+        raise ValueError
+    return cast("Literal['all', 'code']", text)
 
 
 TABLE: tuple[Setting, ...] = (
@@ -61,7 +58,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("threads", "ALULA_THREADS", _count, "0", "Worker threads of a run; 0: as many as this process may use."),
     Setting("target", "ALULA_TARGET", str, "", "Instruction set to compile for; empty: this machine's best."),
     Setting("check", "ALULA_CHECK", _switch, "0", "Run every stage's checker after each pass: 1 or 0."),
-    Setting("verify", "ALULA_VERIFY", _choice("all", "code"), "all", "Which hashes opening a plan checks: all or code."),
+    Setting("verify", "ALULA_VERIFY", _hashes, "all", "Which hashes opening a plan checks: all or code."),
     Setting("jobs", "ALULA_JOBS", _count, "0", "Processes that compile kernels; 0: as many as this process may use."),
 )
 

@@ -6,8 +6,9 @@ and how far the whole has drifted from the model as the file says it.
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def check_model(path: Path, options: CompileOptions, feeds: Mapping[str, Array] 
             results = {name: np.array(np.asarray(tensor)) for name, tensor in session.run(inputs).items()}
             values = _native_values(session, optimised, inputs)
     truth = evaluate_graph(prepare_reference(graph, options.shapes), inputs, keep=True)
-    steps = tuple(_check_step(optimised, node, values, truth) for node in optimised.nodes if node.output in values)
+    steps = tuple(_check_step(node, values, truth) for node in optimised.nodes if node.output in values)
     outputs = tuple(
         StepCheck(name, "output", _distance(array, truth[name]), None, _OUTPUTS.relative)
         for name, array in results.items()
@@ -99,26 +100,29 @@ def _native_values(session: PlanSession, graph: Graph, inputs: Mapping[str, Arra
         if placed.block:
             array = np.moveaxis(array, -1, 2).reshape(array.shape[0], -1, *array.shape[2:-1])[:, : placed.shape[1]]
         values[name] = array.reshape(placed.shape)
-    values.update({name: array for name, array in graph.constants.items()})
-    return values
+    return values | dict(graph.constants)
 
 
-def _check_step(graph: Graph, node: Node, values: Mapping[str, Array], truth: Mapping[str, Array]) -> StepCheck:
+def _check_step(node: Node, values: Mapping[str, Array], truth: Mapping[str, Array]) -> StepCheck:
     inputs = [values[name] if name else None for name in node.inputs]
     wanted = evaluate(node, inputs)
-    found = [values[name] for name in node.outputs if name]
-    error = max(_distance(a, b) for a, b in zip(found, wanted, strict=False))
+    error = max(_distance(values[name], b) for name, b in zip(node.outputs, wanted, strict=True) if name)
+    found = values[node.output]
     name = next((n for n in (node.output, node.output.removesuffix(".blocked")) if n in truth), "")
-    drift = _distance(found[0], truth[name]) if name and truth[name].shape == found[0].shape else None
+    drift = _distance(found, truth[name]) if name and truth[name].shape == found.shape else None
     operator = operator_of(node)
     tolerance = operator.agrees_within if operator else Tolerance()
-    reduced = max((graph.constants[n].size // graph.constants[n].shape[0] for n in node.inputs[1:2] if _is_weight(graph, n)), default=1)
     # Rounding errors of a sum of n terms grow like the square root of n (Higham, Accuracy and Stability, 2.8).
-    return StepCheck(node.label, node.op, error, drift, tolerance.relative * max(1.0, reduced**0.5))
+    return StepCheck(node.label, node.op, error, drift, tolerance.relative * _terms(node, inputs) ** 0.5)
 
 
-def _is_weight(graph: Graph, name: str) -> bool:
-    return name in graph.constants and graph.constants[name].ndim > 1
+def _terms(node: Node, inputs: Sequence[Array | None]) -> int:
+    """How many products one element of a convolution or matrix product sums up; 1 for other operators."""
+    weights = inputs[1] if len(inputs) > 1 else None
+    if weights is None or node.op not in {"FusedConv", "FusedMatMul"}:
+        return 1
+    axes = weights.shape[1:] if node.op == "FusedConv" else weights.shape[-1 if node.integer("transB") else -2 :][:1]
+    return max(1, math.prod(map(int, axes)))
 
 
 def _distance(found: Array, wanted: Array) -> float:

@@ -48,8 +48,8 @@ def plan_file_text(path: str | os.PathLike[str]) -> str:
     header = read_header(path)
     lines = [
         f"plan {header.model} for {header.target}, written by alula {header.alula}",
-        f"  weights {header.parts['weights'].size / 1e6:.2f} MB, code {header.parts['code'].size / 1e3:.1f} kB, "
-        f"arena {header.arena_bytes / 1e6:.2f} MB, scratch {header.scratch_bytes / 1e3:.1f} kB a worker",
+        f"  weights {header.parts['weights'].size / 1e6:.2f} MB, code {header.parts['code'].size / 1e3:.1f} kB",
+        f"  arena {header.arena_bytes / 1e6:.2f} MB, scratch {header.scratch_bytes / 1e3:.1f} kB a worker",
         *(f"  input {spec}" for spec in header.inputs),
         *(f"  output {spec}" for spec in header.outputs),
         *(f"  carries {name} ({size} bytes)" for name, (_, size) in header.extras.items()),

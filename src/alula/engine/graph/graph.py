@@ -27,6 +27,7 @@ class Graph:
         values: what is known (dtype, shape, layout) of values by name; inputs and constants included.
         opsets: operator-set version by domain, as the file said.
         metadata: free text from the model file.
+        external: files that hold some of the constants, relative to the model file's folder.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Graph:
     values: Mapping[str, Value]
     opsets: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    external: tuple[str, ...] = ()
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:

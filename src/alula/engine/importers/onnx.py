@@ -63,8 +63,9 @@ def read_onnx(data: bytes | memoryview, folder: Path | None = None, name: str = 
         found = f"it has {len(record.spans('functions'))} functions of its own"
         hint = "inline them first: onnx.inliner.inline_local_functions"
         raise UnsupportedError(name, "needs a model of plain operators", found, hint)
-    graph = read_graph(Place(wire, ExternalFiles(folder, name)), span, name)
-    graph = replace(graph, opsets=_opsets(record), metadata=_metadata(record))
+    files = ExternalFiles(folder, name)
+    graph = read_graph(Place(wire, files), span, name)
+    graph = replace(graph, opsets=_opsets(record), metadata=_metadata(record), external=files.used)
     _check(graph)
     return graph
 

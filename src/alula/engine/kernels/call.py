@@ -6,7 +6,7 @@ In: a node and its values. Out: `KernelCall`, one step of a plan before memory i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from alula.engine.graph.nodes import Array, Node, Value
@@ -67,7 +67,6 @@ class Selection:
     values: Mapping[str, Value]
     constants: Mapping[str, Array]
     target: Target
-    attributes: Mapping[str, object] = field(default_factory=dict)
 
     def value(self, index: int) -> Value:
         """The value record of an input."""

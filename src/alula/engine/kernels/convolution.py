@@ -354,7 +354,9 @@ class _Emitter:
                     fetch.step(f, f.add(f.mul(b, part.channels // unroll), f.div(c, unroll)))
                 for u in range(unroll):
                     here = f.add(c, u)
-                    carried = self._taps(f.at(xb, f.mul(here, self.channel)), f.at(wb, f.mul(here, width)), pixels, carried)
+                    carried = self._taps(
+                        f.at(xb, f.mul(here, self.channel)), f.at(wb, f.mul(here, width)), pixels, carried
+                    )
                 return carried
 
             return f.loop(0, part.channels, unroll, channel, carried)

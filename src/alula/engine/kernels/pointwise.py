@@ -203,9 +203,7 @@ class _Emitter:
         sums = self._reduce(slab.size, x, w, out, sums, fetch)
         store_sums(f, out, sums, self.k.epilogue if slab.last else None)
 
-    def _reduce(
-        self, channels: int, x: str, w: str, out: Output, sums: list[str], fetch: Prefetch | None
-    ) -> list[str]:
+    def _reduce(self, channels: int, x: str, w: str, out: Output, sums: list[str], fetch: Prefetch | None) -> list[str]:
         f, block = self.f, self.block
         row = out.vectors * f.lanes
         chunks = block // _UNROLL
@@ -241,4 +239,3 @@ def _slabs(channels: int) -> list[tuple[_Slab, int]]:
     start = (count - 1) * _SLAB
     slabs.append((_Slab(start, channels - start, first=False, last=True), 1))
     return slabs
-

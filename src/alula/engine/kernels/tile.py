@@ -75,9 +75,7 @@ def grouped(groups: Sequence[int]) -> tuple[Run, ...]:
     return tuple(runs)
 
 
-def multiply(
-    f: Function, sums: list[str], x: str, pixels: Sequence[int], w: str, offset: int
-) -> list[str]:
+def multiply(f: Function, sums: list[str], x: str, pixels: Sequence[int], w: str, offset: int) -> list[str]:
     """One step of the reduction: sums[i][j] += x[pixels[i]] * w[offset + j vectors].
 
     `sums` holds the accumulators pixel by pixel; their number tells how many vectors there are.

@@ -10,8 +10,8 @@ import math
 from alula.base.tensors import DType
 from alula.engine.graph.dims import static
 from alula.engine.graph.nodes import Array, Value
-from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.blocks import pack_channels
+from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.elementwise import elementwise
 from alula.engine.kernels.formula import cost
 from alula.engine.kernels.pack import Pack, Unpack
@@ -50,9 +50,3 @@ def _reorder(at: Selection, plain: Value, block: int, kernel: type[Pack | Unpack
         return None
     batch, channels, *pixels = static(plain.shape or ())
     return (KernelCall(kernel(batch, channels, math.prod(pixels), block), (at.node.inputs[0],), (at.node.output,)),)
-
-
-def is_float(at: Selection) -> bool:
-    """Whether all values of the node are float32."""
-    names = [name for name in (*at.node.inputs, *at.node.outputs) if name]
-    return all(at.values[name].dtype is DType.FLOAT32 for name in names)

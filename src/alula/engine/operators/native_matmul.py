@@ -6,6 +6,7 @@ In: a FusedMatMul on plain memory. Out: one kernel call, or None for the referen
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -27,10 +28,12 @@ def select_matmul(at: Selection) -> tuple[KernelCall, ...] | None:
     names = [name for name in (*at.node.inputs, *at.node.outputs) if name]
     if any(at.values[n].dtype is not DType.FLOAT32 or at.values[n].block for n in names):
         return None
-    if len(a) < _MATRIX or len(b) < _MATRIX or not math.prod(result):
+    if len(a) < _MATRIX or len(b) < _MATRIX or not math.prod(a) or not math.prod(b):
+        return None
+    if any(static(at.values[name].shape or ()) != result for name in at.node.inputs[3:]):
         return None
     weights, bias = at.constant(1), at.constant(2)
-    if at.node.input(2) and (bias is None or bias.size not in {1, result[-1]}):
+    if at.node.input(2) and (bias is None or not _is_row(bias, result[-1])):
         return None
     if at.node.integer("transB"):
         if weights is None:
@@ -63,6 +66,10 @@ def select_matmul(at: Selection) -> tuple[KernelCall, ...] | None:
     return (KernelCall(kernel, reads, (at.node.output,), 2 * math.prod(result) * inner),)
 
 
+def _is_row(bias: Array, columns: int) -> bool:
+    return bias.size == 1 or bias.size == bias.shape[-1] == columns
+
+
 def _batch(a: tuple[int, ...], b: tuple[int, ...], result: tuple[int, ...]) -> Batch | None:
     """How both sides advance from product to product; None where that is not one distance."""
     count = math.prod(result[:-2])
@@ -75,7 +82,7 @@ def _batch(a: tuple[int, ...], b: tuple[int, ...], result: tuple[int, ...]) -> B
     return Batch(count, *sides)
 
 
-def _split(at: Selection, rows: int, columns: int) -> str:
+def _split(at: Selection, rows: int, columns: int) -> Literal["columns", "rows"]:
     groups = len(vector_groups(-(-columns // at.target.lanes), at.target))
     return "columns" if groups >= _ENOUGH_GROUPS and columns >= rows else "rows"
 

@@ -99,9 +99,7 @@ def select_expand(at: Selection) -> tuple[KernelCall, ...] | None:
     if at.value(0).block or not math.prod(result):
         return None
     padded = (1,) * (len(result) - len(shape)) + shape
-    strides = tuple(
-        0 if extent == 1 else stride for extent, stride in zip(padded, _dense(padded), strict=True)
-    )
+    strides = tuple(0 if extent == 1 else stride for extent, stride in zip(padded, _dense(padded), strict=True))
     return _call(at, [_region(result, 0, (0, strides), (0, _dense(result)))])
 
 

@@ -31,12 +31,12 @@ def place_lifetimes(lifetimes: Sequence[Lifetime]) -> tuple[Mapping[str, int], i
     Greedy by size, largest first, each at the lowest offset that fits (Pisarchyk and Lee, "Efficient Memory Management
     for Deep Neural Net Inference", 2020, section 5.3).
     """
-    placed: list[tuple[int, int, Lifetime]] = []
+    placed: list[tuple[int, int, Lifetime]] = []  # start and end in bytes
     offsets: dict[str, int] = {}
     for life in sorted(lifetimes, key=lambda item: (-item.size, item.first)):
         size = align(life.size)
         offset = 0
-        for start, end, other in sorted(((s, e, o) for s, e, o in placed if o.meets(life)), key=lambda item: item[0]):
+        for start, end in sorted((start, end) for start, end, other in placed if other.meets(life)):
             if offset + size <= start:
                 break
             offset = max(offset, end)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 
 from alula.base.errors import InternalError
-from alula.engine.plan.records import HostStep, NativeStep, Operand, Plan, Step
+from alula.engine.plan.records import HostStep, Operand, PlacedTensor, Plan, Step
+
+_Bytes = tuple[int, int]
 
 
 def check_plan(plan: Plan) -> None:
@@ -17,41 +19,88 @@ def check_plan(plan: Plan) -> None:
     Raises:
         InternalError: the plan is wrong.
     """
-    holder: dict[tuple[int, int], str] = {}
+    holders: dict[_Bytes, str] = {}
     for step in plan.steps:
         for operand in _operands(step):
             _check_range(plan, step, operand)
-        for name in _reads(step):
-            place = _interval(plan, name)
-            if place and holder.get(place) != plan.roots.get(name, name):
+        reads = _check_reads(plan, step, holders)
+        _replay_writes(plan, step, holders, reads)
+        _check_pointers(plan, step)
+    for spec, offset in zip(plan.outputs, plan.output_offsets, strict=True):
+        size = math.prod(int(dim) for dim in spec.shape) * spec.dtype.itemsize
+        if size and not any(start == offset and end - start >= size for start, end in holders):
+            where = f"plan {plan.name}, output {spec.name}"
+            raise InternalError(where, "needs to be there at the end", "it was overwritten or never made")
+
+
+def _check_reads(plan: Plan, step: Step, holders: dict[_Bytes, str]) -> list[_Bytes]:
+    """The intervals that a step reads."""
+    reads = []
+    for name in _reads(step):
+        place = _interval(plan, name)
+        if place:
+            if holders.get(place) != _root(plan, name):
                 raise _wrong(plan, step, f"value {name} at {place[0]}", "it was overwritten or never made")
-        for name in _writes(step):
-            place = _interval(plan, name)
-            if place:
-                overlapped = [old for old in holder if old[0] < place[1] and place[0] < old[1] and old != place]
-                for old in overlapped:
-                    del holder[old]
-                holder[place] = name
+            reads.append(place)
+    return reads
+
+
+def _replay_writes(plan: Plan, step: Step, holders: dict[_Bytes, str], reads: list[_Bytes]) -> None:
+    busy = list(reads)
+    for name in _writes(step):
+        if _root(plan, name) not in plan.places:
+            raise _wrong(plan, step, f"a place for {name}", "it has none")
+        place = _interval(plan, name)
+        if place is None:
+            continue
+        if place[1] > plan.arena_bytes:
+            raise _wrong(plan, step, f"value {name} up to byte {place[1]}", f"the arena has {plan.arena_bytes}")
+        if any(_meet(place, other) for other in busy):
+            raise _wrong(plan, step, f"memory of its own for {name}", "another operand of the step lies there")
+        for old in [old for old in holders if _meet(place, old)]:
+            del holders[old]
+        holders[place] = _root(plan, name)
+        busy.append(place)
+
+
+def _check_pointers(plan: Plan, step: Step) -> None:
+    """Every pointer into the arena or to an output must be the place of a value that the step names."""
+    named = [plan.places[name].operand.index for name in (*_reads(step), *_writes(step)) if name in plan.places]
+    for operand in _operands(step):
+        index = plan.output_offsets[operand.index] if operand.kind == "output" else operand.index
+        if operand.kind in {"arena", "output"} and index not in named:
+            raise _wrong(plan, step, f"{operand} to be one of its values", f"those are at {named}")
+
+
+def _meet(a: _Bytes, b: _Bytes) -> bool:
+    return a[0] < b[1] and b[0] < a[1]
 
 
 def _operands(step: Step) -> list[Operand]:
-    if isinstance(step, NativeStep):
-        return list(step.operands)
-    return [tensor.operand for tensor in (*step.inputs, *step.outputs) if tensor is not None]
+    return [tensor.operand for tensor in _tensors(step)] if isinstance(step, HostStep) else list(step.operands)
+
+
+def _tensors(step: HostStep) -> list[PlacedTensor]:
+    return [tensor for tensor in (*step.inputs, *step.outputs) if tensor is not None]
 
 
 def _reads(step: Step) -> list[str]:
-    if isinstance(step, NativeStep):
-        return list(step.inputs)
-    return [tensor.name for tensor in step.inputs if tensor is not None]
+    if isinstance(step, HostStep):
+        return [tensor.name for tensor in step.inputs if tensor is not None]
+    return list(step.inputs)
 
 
 def _writes(step: Step) -> list[str]:
-    return list(step.outputs) if isinstance(step, NativeStep) else [tensor.name for tensor in step.outputs]
+    return [tensor.name for tensor in step.outputs] if isinstance(step, HostStep) else list(step.outputs)
 
 
-def _interval(plan: Plan, name: str) -> tuple[int, int] | None:
-    name = plan.roots.get(name, name)
+def _root(plan: Plan, name: str) -> str:
+    return plan.roots.get(name, name)
+
+
+def _interval(plan: Plan, name: str) -> _Bytes | None:
+    """The bytes of a value in the arena; None for inputs and constants, and for empty values."""
+    name = _root(plan, name)
     tensor = plan.places.get(name)
     if tensor is None:
         return None
@@ -60,7 +109,7 @@ def _interval(plan: Plan, name: str) -> tuple[int, int] | None:
     if block:
         shape[1] = -(-shape[1] // block) * block
     size = math.prod(shape) * tensor.dtype.itemsize
-    return tensor.operand.index, tensor.operand.index + max(size, 1)
+    return (tensor.operand.index, tensor.operand.index + size) if size else None
 
 
 def _check_range(plan: Plan, step: Step, operand: Operand) -> None:
@@ -71,8 +120,8 @@ def _check_range(plan: Plan, step: Step, operand: Operand) -> None:
         "output": len(plan.outputs),
         "scratch": 1 if plan.scratch_bytes else 0,
     }
-    inside = 0 <= operand.index < limits[operand.kind] or (operand.kind == "arena" and operand.index == 0)
-    if not inside:
+    empty = operand.kind == "arena" and operand.index == plan.arena_bytes
+    if not (0 <= operand.index < limits[operand.kind] or empty):
         raise _wrong(plan, step, f"operand {operand}", f"there are {limits[operand.kind]}")
 
 

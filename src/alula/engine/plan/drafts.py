@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import chain, count
 
+from alula.base.errors import InternalError, UnsupportedError
 from alula.engine.graph.dims import is_static, static
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
 from alula.engine.kernels.call import Kernel, Selection
 from alula.engine.kernels.target import Target
-from alula.engine.operators.record import Operator
+from alula.engine.operators.infer import infer_node
+from alula.engine.operators.record import Known, Operator
 from alula.engine.operators.table import operator_of
 
 
@@ -34,6 +37,7 @@ class Drafts:
     """All steps of a graph, in order, and which values share memory; owned by one planning run.
 
     Attributes:
+        native: choose kernels; without, every step runs through its reference.
         roots: for a value that is another's bytes under another shape, that other one, directly.
         values: the value records, those of added steps included.
         outputs: the value in whose memory each model output is made.
@@ -41,6 +45,7 @@ class Drafts:
 
     graph: Graph
     target: Target
+    native: bool = True
     steps: list[Draft] = field(default_factory=list)
     roots: dict[str, str] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
@@ -49,6 +54,10 @@ class Drafts:
     def root(self, name: str) -> str:
         """The value whose memory this one lives in."""
         return self.roots.get(name, name)
+
+    def fresh(self, stem: str) -> str:
+        """A value name that nobody has."""
+        return next(name for name in chain([stem], map(f"{stem}{{}}".format, count())) if name not in self.values)
 
     def size(self, name: str) -> int:
         """Bytes of a value in memory, padding of its blocks included."""
@@ -70,42 +79,79 @@ def draft_steps(graph: Graph, target: Target, *, native: bool = True) -> Drafts:
         graph: optimised, shapes static.
         target: the machine that kernels are chosen for.
         native: choose kernels; without, every step runs through its reference.
+
+    Raises:
+        UnsupportedError: sizes of some values are not known before the run.
     """
-    drafts = Drafts(graph, target, values=dict(graph.values))
+    _check_sizes(graph)
+    drafts = Drafts(graph, target, native, values=dict(graph.values))
     for node in graph.nodes:
-        operator = operator_of(node)
-        if operator is not None and _is_view(graph, node, operator):
+        if _is_view(graph, node):
             drafts.roots[node.output] = drafts.root(node.inputs[0])
         else:
-            drafts.steps += _steps(drafts, node, operator if native else None)
+            drafts.steps += _steps(drafts, node)
     _claim_outputs(drafts)
     return drafts
 
 
-def _steps(drafts: Drafts, node: Node, operator: Operator | None) -> list[Draft]:
+def _check_sizes(graph: Graph) -> None:
+    """All nodes whose results have no fixed size, in one message."""
+    unknown = [
+        f"{node.label} ({node.op}) gives {value.form}"
+        for node in graph.nodes
+        for value in map(graph.value, filter(None, node.outputs))
+        if value.shape is None or not is_static(value.shape)
+    ]
+    if unknown:
+        hint = "bind all symbolic dimensions (--shape); operators whose results depend on data cannot be planned"
+        raise UnsupportedError(f"model {graph.name}", "needs values of known sizes", "; ".join(unknown), hint)
+
+
+def _steps(drafts: Drafts, node: Node) -> list[Draft]:
+    operator = operator_of(node)
     calls = None
-    if operator is not None and operator.select is not None and _all_static(drafts, node):
+    if drafts.native and operator is not None and operator.select is not None:
         calls = operator.select(Selection(node, drafts.values, drafts.graph.constants, drafts.target))
     if calls is None:
-        reads = tuple(name or None for name in node.inputs)
-        return [Draft(node, reads, tuple(n for n in node.outputs if n), reason=_reason(drafts, node, operator))]
+        return [_host(drafts, node, operator)]
     return [Draft(node, call.reads, call.writes, call.kernel, call.flops) for call in calls]
 
 
-def _all_static(drafts: Drafts, node: Node) -> bool:
-    names = [name for name in (*node.inputs, *node.outputs) if name]
-    return all(is_static(drafts.values[name].shape or ()) for name in names if name in drafts.values)
+def _host(drafts: Drafts, node: Node, operator: Operator | None) -> Draft:
+    """The node by its reference, which knows plain memory only and fills all outputs up to the last."""
+    blocked = [name for name in (*node.inputs, *node.outputs) if name and drafts.values[name].block]
+    if blocked:
+        raise InternalError(
+            f"{node.label} ({node.op})", "needs plain values to run through its reference", f"{blocked}"
+        )
+    reads = tuple(name or None for name in node.inputs)
+    writes = tuple(name or _unread(drafts, node, index) for index, name in enumerate(node.outputs))
+    return Draft(node, reads, writes, reason=_reason(drafts, node, operator))
+
+
+def _unread(drafts: Drafts, node: Node, index: int) -> str:
+    """Memory for an output that is left out before one that is not."""
+    known = [Known(drafts.values[n], drafts.graph.constants.get(n)) if n else None for n in node.inputs]
+    inferred = infer_node(node, known)
+    if inferred is None:
+        raise UnsupportedError(f"{node.label} ({node.op})", f"needs the size of output {index}", "it is not known")
+    dtype, shape = inferred[index]
+    name = drafts.fresh(f"{node.label}.unread{index}")
+    drafts.values[name] = Value(name, dtype, shape)
+    return name
 
 
 def _reason(drafts: Drafts, node: Node, operator: Operator | None) -> str:
+    if not drafts.native:
+        return "kernels are switched off"
     if operator is None or operator.select is None:
         return f"{node.op} has no kernel yet"
-    shown = [f"{drafts.values[n].dtype} {list(drafts.values[n].shape or ())}" for n in node.inputs if n in drafts.values]
-    return f"{node.op} has no kernel for {', '.join(shown)}"
+    return f"{node.op} has no kernel for {', '.join(drafts.values[name].form for name in node.inputs if name)}"
 
 
-def _is_view(graph: Graph, node: Node, operator: Operator) -> bool:
-    if node.inputs[0] in graph.constants:
+def _is_view(graph: Graph, node: Node) -> bool:
+    operator = operator_of(node)
+    if operator is None or not node.inputs or node.inputs[0] in graph.constants:
         return False
     source, result = graph.value(node.inputs[0]), graph.value(node.output)
     if operator.view:
@@ -125,8 +171,8 @@ def _claim_outputs(drafts: Drafts) -> None:
     for name in drafts.graph.outputs:
         root = drafts.root(name)
         if root not in made or root in drafts.outputs or drafts.size(root) != drafts.size(name):
-            root = f"{name}.out{len(drafts.outputs)}"
+            root = drafts.fresh(f"{name}.out")
             drafts.values[root] = Value(root, drafts.values[name].dtype, drafts.values[name].shape)
             node = Node("Copy", (name,), (root,), domain=INTERNAL, name=f"{name} (output)")
-            drafts.steps += _steps(drafts, node, operator_of(node))
+            drafts.steps += _steps(drafts, node)
         drafts.outputs.append(root)

@@ -5,10 +5,8 @@ In: an optimised Graph and a Target. Out: Plan.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Union
 
 import numpy as np
 
@@ -20,7 +18,7 @@ from alula.engine.graph.nodes import Array
 from alula.engine.kernels.target import Target
 from alula.engine.plan.arena import Lifetime, place_lifetimes
 from alula.engine.plan.drafts import Draft, Drafts, draft_steps
-from alula.engine.plan.records import HostStep, NativeStep, Operand, PlacedTensor, Plan
+from alula.engine.plan.records import HostStep, NativeStep, Operand, PlacedTensor, Plan, Step
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class PlanOptions:
     memory_limit: int = 0
 
 
-def make_plan(graph: Graph, target: Target, options: PlanOptions = PlanOptions()) -> Plan:  # noqa: B008  frozen
+def make_plan(graph: Graph, target: Target, options: PlanOptions = PlanOptions()) -> Plan:
     """Choose kernels and place memory.
 
     Raises:
@@ -107,7 +105,7 @@ class _Layout:
             first, last = dict.fromkeys(first, 0), dict.fromkeys(last, end)
         return [Lifetime(name, self.drafts.size(name), first[name], last[name]) for name in first]
 
-    def step(self, draft: Draft) -> Union[NativeStep, HostStep]:
+    def step(self, draft: Draft) -> Step:
         """The draft with its operands placed."""
         if draft.kernel is None:
             return self._host(draft)
@@ -156,7 +154,7 @@ class _Layout:
         shown = {}
         for name in values:
             root = self.drafts.root(name)
-            if root in self.offsets and math.prod(static(values[name].shape or ())) >= 0:
+            if root in self.offsets:
                 shown[name] = replace(self._placed(name), operand=Operand("arena", self.offsets[root]))
         return shown
 

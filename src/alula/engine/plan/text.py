@@ -13,8 +13,7 @@ def show_plan(plan: Plan) -> str:
     native = sum(isinstance(step, NativeStep) for step in plan.steps)
     weights = sum(array.nbytes for array in plan.weights)
     lines = [
-        f"plan {plan.name} for {plan.target.name}: {len(plan.steps)} steps, {native} native, "
-        f"{len(plan.steps) - native} host",
+        f"plan {plan.name} for {plan.target.name}: {len(plan.steps)} steps, {len(plan.steps) - native} of them host",
         f"  weights {_size(weights)}, arena {_size(plan.arena_bytes)}, scratch {_size(plan.scratch_bytes)} a worker",
         *(f"  input {spec}" for spec in plan.inputs),
         f"  {'':>4}  {'kernel':<16} {'units':>6} {'MFLOP':>9} {'moved':>9}  step",

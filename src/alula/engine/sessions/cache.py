@@ -13,37 +13,35 @@ from pathlib import Path
 
 from alula.engine.kernels.target import Target
 
-_CHUNK = 1 << 20
-
 
 def plan_path(
-    folder: Path, model: Path, external: Iterable[Path], target: Target, choices: Mapping[str, object]
+    folder: Path, model: Path, external: Iterable[str], target: Target, choices: Mapping[str, object]
 ) -> Path:
     """Where the plan of a model is kept.
 
     Args:
         folder: the cache folder.
         model: the model file.
-        external: files that hold weights of the model.
+        external: files that hold weights of the model, relative to its folder.
         target: the instruction set.
         choices: everything else that changes the plan, such as shapes; order does not matter.
     """
     digest = hashlib.sha256()
-    for path in (model, *external):
-        digest.update(f"file {path.name}\n".encode())
-        with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
+    for name in (model.name, *external):
+        with (model.parent / name).open("rb") as stream:
+            contents = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{name!r} {contents} ".encode())
     digest.update(f"{target!r} {sorted(choices.items())!r} {generator_fingerprint()}".encode())
     return folder / "plans" / f"{model.stem[:40]}-{target.name}-{digest.hexdigest()[:32]}.alula"
 
 
 @lru_cache(maxsize=1)
 def generator_fingerprint() -> str:
-    """A digest of the compiler itself: alula's engine source and the version of LLVM's wheel."""
+    """A digest of the compiler itself: alula's own source and the version of LLVM's wheel."""
     digest = hashlib.sha256()
-    engine = Path(__file__).parent.parent
-    for source in sorted(engine.rglob("*.py")):
-        digest.update(source.read_bytes())
+    package = Path(__file__).parents[2]
+    for room in ("base", "engine"):
+        for source in sorted((package / room).rglob("*.py")):
+            digest.update(source.read_bytes())
     digest.update(importlib.metadata.version("llvmlite").encode())
     return digest.hexdigest()

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from alula.base.errors import MissingError, ModelFileError
+from alula.base.errors import ModelFileError
 from alula.base.hardware import cpu_flags, usable_threads
 from alula.base.settings import Settings
 from alula.engine.graph.check import check_graph
@@ -139,30 +139,28 @@ def compile_graph(
 def compile_cached(
     path: str | os.PathLike[str], options: CompileOptions, settings: Settings, progress: Progress = no_progress
 ) -> Compiled:
-    """The plan of a model: from the cache, or compiled into it."""
-    model = Path(path)
-    if not model.is_file():
-        raise MissingError(str(model), "needs a model file", "there is none", "check the path")
-    target = choose_target(options.target)
-    shown = {key: value for key, value in vars(options).items() if key not in {"check", "jobs", "target"}}
-    shown["shapes"] = sorted(options.shapes.items())
-    shown["extras"] = sorted(options.extras.items())
-    shown["disable"] = sorted(options.disable)
-    external = external_files(model)
-    kept = plan_path(settings.cache, model, external, target, shown)
+    """The plan of a model: from the cache, or compiled into it.
+
+    Raises:
+        AlulaError: as `import_model` and `compile_graph` do.
+    """
+    started = time.perf_counter()
+    graph = import_model(path)
+    imported = time.perf_counter() - started
+    kept = cached_path(graph, Path(path), options, settings)
     if kept.is_file():
         return Compiled(kept, cached=True, seconds={})
-    started = time.perf_counter()
-    graph = import_model(model)
-    imported = time.perf_counter() - started
-    seconds = compile_graph(graph, kept, replace(options, target=target.name), progress)
+    seconds = compile_graph(graph, kept, options, progress)
     return Compiled(kept, cached=False, seconds={"import": imported, **seconds})
 
 
-def external_files(model: Path) -> tuple[Path, ...]:
-    """Files beside the model that exporters keep weights in: those named after it."""
-    candidates = (model.with_name(model.name + suffix) for suffix in (".data", "_data"))
-    return tuple(path for path in candidates if path.is_file())
+def cached_path(graph: Graph, model: Path, options: CompileOptions, settings: Settings) -> Path:
+    """Where the plan of an imported model is kept: the name depends on all bytes that the graph came from."""
+    choices = {key: value for key, value in vars(options).items() if key not in {"check", "jobs", "target"}}
+    choices["shapes"] = sorted(options.shapes.items())
+    choices["extras"] = sorted(options.extras.items())
+    choices["disable"] = sorted(options.disable)
+    return plan_path(settings.cache, model, graph.external, choose_target(options.target), choices)
 
 
 class _Stages:

@@ -30,7 +30,9 @@ def run_host_step(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequ
     """
     attributes = decode_attributes(step.attributes, step.label)
     names = tuple("" if tensor is None else f"x{index}" for index, tensor in enumerate(inputs))
-    node = Node(step.op, names, tuple(f"y{index}" for index in range(len(outputs))), attributes, step.label, step.domain)
+    node = Node(
+        step.op, names, tuple(f"y{index}" for index in range(len(outputs))), attributes, step.label, step.domain
+    )
     arrays = [None if tensor is None else as_array(tensor) for tensor in inputs]
     results = evaluate(node, arrays)
     for result, tensor in zip(results, outputs, strict=True):

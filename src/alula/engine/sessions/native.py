@@ -5,6 +5,7 @@ In: an ONNX model. Out: a Session; symbolic dimensions are bound by the first in
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from alula.base.errors import InputError
+from alula.base.errors import InputError, MissingError, PlanFileError
 from alula.base.session import OpenOptions, Session
 from alula.base.settings import Settings
 from alula.base.tensors import DType, Tensor, TensorSpec
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Value
 from alula.engine.runtime.session import PlanSession, open_plan
-from alula.engine.sessions.compiler import CompileOptions, compile_cached, import_model, needs_shapes
+from alula.engine.sessions.compiler import CompileOptions, cached_path, compile_graph, import_model, needs_shapes
 from alula.engine.sessions.host import run_host_step
 
 # Specialised plans kept open at a time; the least recently used one is closed when another comes.
@@ -36,11 +37,25 @@ def open_native(path: Path, options: OpenOptions, settings: Settings) -> Session
         jobs=settings.jobs,
     )
     graph = import_model(path)
-    threads = options.threads or settings.threads or None
+    settings = replace(settings, threads=options.threads or settings.threads)
     if needs_shapes(graph, compile_options):
-        return SpecialisingSession(graph, path, compile_options, replace(settings, threads=threads or 0))
-    compiled = compile_cached(path, compile_options, settings)
-    return open_plan(compiled.path, threads=threads, verify=settings.verify, host=run_host_step)
+        return SpecialisingSession(graph, path, compile_options, settings)
+    return open_compiled(graph, path, compile_options, settings)
+
+
+def open_compiled(graph: Graph, path: Path, options: CompileOptions, settings: Settings) -> PlanSession:
+    """Open the plan of an imported model from the cache; compiles it where there is none, or a damaged one."""
+    kept = cached_path(graph, path, options, settings)
+    if kept.is_file():
+        # What another process has just removed, or a disk has damaged, is made anew.
+        with contextlib.suppress(PlanFileError, MissingError):
+            return _open(kept, settings)
+    compile_graph(graph, kept, options)
+    return _open(kept, settings)
+
+
+def _open(plan: Path, settings: Settings) -> PlanSession:
+    return open_plan(plan, threads=settings.threads or None, verify=settings.verify, host=run_host_step)
 
 
 def specs_of(values: tuple[Value, ...]) -> tuple[TensorSpec, ...]:
@@ -88,9 +103,7 @@ class SpecialisingSession:
         key = tuple(sorted(shapes.items()))
         plan = self._plans.get(key)
         if plan is None:
-            compiled = compile_cached(self._path, replace(self._options, shapes=shapes), self._settings)
-            threads = self._settings.threads or None
-            plan = open_plan(compiled.path, threads=threads, verify=self._settings.verify, host=run_host_step)
+            plan = open_compiled(self._graph, self._path, replace(self._options, shapes=shapes), self._settings)
             self._plans[key] = plan
             if len(self._plans) > _KEPT_PLANS:
                 self._plans.popitem(last=False)[1].close()

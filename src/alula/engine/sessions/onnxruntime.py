@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 
 from alula.base.errors import InputError, ModelFileError
 from alula.base.tensors import DType, Tensor, TensorSpec
+from alula.engine.sessions.outside import feeds_of, tensors_of
 
 _DTYPES = {
     "tensor(float)": DType.FLOAT32,
@@ -46,16 +46,12 @@ class OnnxRuntimeSession:
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> Mapping[str, Tensor]:
         """Compute all outputs; see `Session.run`. Buffers handed in for outputs are filled by a copy."""
-        feeds = {spec.name: _array(spec, inputs) for spec in self.inputs}
-        results = self._session.run(None, feeds)
-        tensors = {}
-        for spec, result in zip(self.outputs, results, strict=True):
-            array = np.ascontiguousarray(result)
-            target = (outputs or {}).get(spec.name)
-            if target is not None:
-                memoryview(target).cast("B")[:] = memoryview(array).cast("B")
-            tensors[spec.name] = Tensor(array if target is None else target, DType(array.dtype.name), array.shape)
-        return tensors
+        feeds = feeds_of(self.inputs, inputs)
+        try:
+            results = self._session.run(None, feeds)
+        except Exception as error:  # as above
+            raise InputError("onnxruntime", "needs inputs that the model accepts", str(error)) from error
+        return tensors_of(self.outputs, results, outputs)
 
     def fork(self) -> OnnxRuntimeSession:
         """Another session; ONNX Runtime shares nothing between two."""
@@ -65,15 +61,6 @@ class OnnxRuntimeSession:
         """Nothing to do: the session goes with its last reference."""
 
 
-def _spec(argument: Any) -> TensorSpec:
+def _spec(argument: Any) -> TensorSpec:  # noqa: ANN401  the library has no annotations
     shape = tuple(dim if isinstance(dim, int) else str(dim) for dim in argument.shape)
     return TensorSpec(argument.name, _DTYPES[argument.type], shape)
-
-
-def _array(spec: TensorSpec, inputs: Mapping[str, Any]) -> np.ndarray[Any, Any]:
-    if spec.name not in inputs:
-        raise InputError(f"input {spec.name}", f"needs {spec}", f"got only {', '.join(inputs) or 'nothing'}")
-    data = inputs[spec.name]
-    if isinstance(data, (np.ndarray, Tensor)):
-        return np.asarray(data)
-    return np.frombuffer(data, spec.dtype.value).reshape([d if isinstance(d, int) else -1 for d in spec.shape])

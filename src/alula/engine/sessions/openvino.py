@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino
 
-from alula.base.errors import ModelFileError
+from alula.base.errors import InputError, ModelFileError
 from alula.base.tensors import DType, Tensor, TensorSpec
+from alula.engine.sessions.outside import feeds_of, tensors_of
 
 _DTYPES = {"f32": DType.FLOAT32, "f64": DType.FLOAT64, "f16": DType.FLOAT16, "i32": DType.INT32, "i64": DType.INT64,
            "i8": DType.INT8, "u8": DType.UINT8, "boolean": DType.BOOL}  # fmt: skip
@@ -38,15 +38,12 @@ class OpenVinoSession:
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> Mapping[str, Tensor]:
         """Compute all outputs; see `Session.run`. Buffers handed in for outputs are filled by a copy."""
-        feeds = {spec.name: _array(spec, inputs[spec.name]) for spec in self.inputs}
-        results = self._request.infer(feeds, share_inputs=True, share_outputs=True)
-        tensors = {}
-        for spec, result in zip(self.outputs, results.values(), strict=True):
-            target = (outputs or {}).get(spec.name)
-            if target is not None:
-                memoryview(target).cast("B")[:] = memoryview(result).cast("B")
-            tensors[spec.name] = Tensor(result if target is None else target, DType(result.dtype.name), result.shape)
-        return tensors
+        feeds = feeds_of(self.inputs, inputs)
+        try:
+            results = self._request.infer(feeds, share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise InputError("openvino", "needs inputs that the model accepts", str(error)) from error
+        return tensors_of(self.outputs, results.values(), outputs)
 
     def fork(self) -> OpenVinoSession:
         """Another session over the same file."""
@@ -56,12 +53,6 @@ class OpenVinoSession:
         """Nothing to do: the session goes with its last reference."""
 
 
-def _spec(port: Any) -> TensorSpec:
+def _spec(port: Any) -> TensorSpec:  # noqa: ANN401  the library has no annotations
     shape = tuple(dim.get_length() if dim.is_static else str(dim) for dim in port.partial_shape)
     return TensorSpec(port.any_name, _DTYPES[port.element_type.get_type_name()], shape)
-
-
-def _array(spec: TensorSpec, data: Any) -> np.ndarray[Any, Any]:
-    if isinstance(data, (np.ndarray, Tensor)):
-        return np.asarray(data)
-    return np.frombuffer(data, spec.dtype.value).reshape([d if isinstance(d, int) else -1 for d in spec.shape])
