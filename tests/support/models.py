@@ -5,7 +5,6 @@ In: nothing. Out: paths, arrays, ModelProtos.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,13 +47,6 @@ def labels() -> tuple[str, ...]:
 def light_input(shape: Sequence[int]) -> Array:
     """The input behind `light_outputs`: 0 to 1 in equal steps, as onnx/backend/test/runner makes it."""
     count = int(np.prod(shape))
-    return (np.arange(count).reshape(shape) / count).astype(np.float32)
-
-
-def light_input() -> Array:
-    """What the onnx library's backend tests feed to its light models: 0 to 1 in equal steps, float32."""
-    shape = (1, 3, 224, 224)
-    count = math.prod(shape)
     return (np.arange(count).reshape(shape) / count).astype(np.float32)
 
 

@@ -17,6 +17,7 @@ from alula.base.errors import MissingError, RequestError
 from alula.engine.graph.nodes import Array
 from alula.imaging.classify import classify
 from alula.imaging.decode import decode
+from alula.imaging.picture import DecodeLimits
 from alula.imaging.preprocess import Preprocessing
 from alula.workbench.arrays import read_arrays
 from alula.workbench.bundle import Bundle
@@ -59,7 +60,8 @@ def _predict(bundle: Bundle, rule: Preprocessing, path: Path, top: int) -> dict[
     if not path.is_file():
         raise MissingError(str(path), "needs a picture", "there is no such file", "check the path")
     marks = [time.perf_counter()]
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        data = file.read(DecodeLimits().file_bytes + 1)  # one more than is allowed, so that larger files are refused
     marks.append(time.perf_counter())
     picture = decode(data)
     marks.append(time.perf_counter())

@@ -18,7 +18,7 @@ import numpy as np
 
 from alula.base.errors import MissingError
 from alula.engine.graph.graph import Graph
-from alula.engine.graph.nodes import Array
+from alula.engine.graph.nodes import Array, Node
 from alula.engine.importers.onnx import load_onnx
 from alula.engine.importers.onnx_write import write_onnx
 from alula.engine.operators.evaluate import evaluate
@@ -38,6 +38,9 @@ LIGHT_MODELS = {
     "zfnet": "light_zfnet512.onnx",
 }
 
+_REVISION = 2  # of the random weights: a new number makes cached files anew
+_OPSET = 9  # of the files inside the onnx package
+
 
 def find_model(name: str, progress: Callable[[str, int, int], None]) -> Path:
     """The model file that a word means.
@@ -52,12 +55,12 @@ def find_model(name: str, progress: Callable[[str, int, int], None]) -> Path:
     if name == "lite0":
         return lite0(progress=lambda text: progress(text, 0, 1))
     if name in LIGHT_MODELS:
-        kept = folder / f"{name}-random.onnx"
+        kept = folder / f"{name}-random-{_REVISION}.onnx"
         if not kept.is_file():
             progress("build", 0, 1)
             folder.mkdir(parents=True, exist_ok=True)
             fresh = kept.with_suffix(f".{name}.new")
-            write_onnx(random_weights(load_onnx(light_model(name))), fresh, 9)
+            write_onnx(random_weights(load_onnx(light_model(name))), fresh, _OPSET)
             fresh.replace(kept)
         return kept
     known = ", ".join(["lite0", *LIGHT_MODELS])
@@ -87,22 +90,32 @@ def random_weights(graph: Graph, seed: int = 0) -> Graph:
             constants[node.output] = _filled(graph, node.output, result, generator)
         else:
             kept.append(node)
-    values = {n: v for n, v in graph.values.items() if n not in constants}
+    used = {name for node in kept for name in node.inputs}
+    values = {name: value for name, value in graph.values.items() if name not in constants}
+    constants = {name: array for name, array in constants.items() if name in used}
     return replace(graph, nodes=tuple(kept), constants=constants, values=values)
 
 
 def _filled(graph: Graph, name: str, array: Array, generator: np.random.Generator) -> Array:
     """Numbers for one tensor, by the operator that reads it and the place it is read at."""
-    readers = graph.consumers.get(name, ())
-    if not readers or array.dtype != np.float32:
+    node, place = _reader(graph, name)
+    if node is None or array.dtype != np.float32:
         return array
-    node = readers[0]
-    place = node.inputs.index(name)
     if node.op == "BatchNormalization":
         # scale, shift, mean, variance
         return np.full(array.shape, (0, 1, 0, 0, 1)[place], np.float32)
     if node.op in {"Conv", "Gemm"} and place == 1:
-        fan_in = math.prod(array.shape[1:])
-        weights = generator.standard_normal(array.shape) * math.sqrt(2 / fan_in)
+        # Some files store matrices as [1, 1, rows, columns].
+        outputs = next((dim for dim in array.shape if dim > 1), 1)
+        weights = generator.standard_normal(array.shape) * math.sqrt(2 * outputs / array.size)
         return np.asarray(weights, np.float32)
     return np.zeros(array.shape, np.float32) if node.op in {"Conv", "Gemm"} else array
+
+
+def _reader(graph: Graph, name: str) -> tuple[Node | None, int]:
+    """The node that computes with a tensor, and at which place; views between are looked through."""
+    readers = graph.consumers.get(name, ())
+    while readers and readers[0].op == "Reshape":
+        name = readers[0].output
+        readers = graph.consumers.get(name, ())
+    return (readers[0], readers[0].inputs.index(name)) if readers else (None, 0)
