@@ -13,7 +13,8 @@ from alula.engine.importers.onnx_write import write_onnx
 from alula.engine.runtime.session import open_plan
 from alula.engine.sessions.compiler import CompileOptions, compile_graph, import_model
 from alula.engine.sessions.host import run_host_step
-from alula.workbench.zoo_models import random_weights
+from alula.workbench.check import check_model
+from alula.workbench.zoo_models import light_model, random_weights
 
 SMALL = [path for path in LIGHT_MODELS if path.stem in {"light_shufflenet", "light_squeezenet"}]
 # These two have nothing but convolutions and matrix products of 200 and 575 MB.
@@ -69,3 +70,14 @@ def test_light_model_with_random_weights_agrees_with_onnxruntime(model: Path, tm
 
     assert float(np.ptp(expected)) > 1e-6
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6 + 1e-4 * float(np.abs(expected).max()))
+
+
+def test_every_step_of_squeezenet_agrees_with_its_reference(tmp_path: Path) -> None:
+    """The same bar as `alula check`: each step on its own inputs, and the whole."""
+    file = tmp_path / "random.onnx"
+    write_onnx(random_weights(load_onnx(light_model("squeezenet"))), file, OPSET)
+
+    report = check_model(file, CompileOptions(jobs=1))
+
+    assert report.first_wrong is None
+    assert len(report.steps) > 20
