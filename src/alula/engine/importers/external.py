@@ -31,6 +31,11 @@ class ExternalFiles:
         self._mapped: dict[str, memoryview] = {}
         self._claimed = 0
 
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The locations of all files that tensors were found in."""
+        return tuple(sorted(self._mapped))
+
     def view(self, location: str, offset: int, size: int) -> memoryview:
         """`size` bytes at `offset` of the file at `location`.
 
