@@ -35,6 +35,7 @@ class Incoming:
     version: str = ""
     keep_alive: bool = True
     head_bytes: int = 0
+    lines: int = 0
     wire_bytes: int = 0
     body: bytearray | None = None
     announced: bool = False
@@ -46,6 +47,7 @@ class Incoming:
 
     def add_header(self, raw_name: bytes, raw_value: bytes, limits: WireLimits) -> Refusal | None:
         """Keep a header; repeated ones are joined by a comma (RFC 9110, 5.3)."""
+        self.lines += 1
         self.head_bytes += len(raw_name) + len(raw_value) + 4
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip()
         if name in self.headers:
@@ -56,7 +58,7 @@ class Incoming:
 
     def check_head(self, limits: WireLimits) -> Refusal | None:
         """Refuse a head that is too large, while it arrives."""
-        if max(self.head_bytes, self.wire_bytes) <= limits.head_bytes and len(self.headers) <= limits.headers:
+        if max(self.head_bytes, self.wire_bytes) <= limits.head_bytes and self.lines <= limits.headers:
             return None
         needed = f"may have {limits.head_bytes} bytes and {limits.headers} lines"
         return Refusal("headers", LimitError("request line and headers", needed, "they have more"))
