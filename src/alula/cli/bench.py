@@ -6,7 +6,6 @@ In: a model. Out: a table, JSON, or a record file.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from alula.base.errors import RequestError
 from alula.cli.options import add_model, parse_shapes, settings_of
+from alula.cli.text import as_json
 
 if TYPE_CHECKING:
     from alula.workbench.bench import EngineResult
@@ -65,13 +65,13 @@ def run(options: argparse.Namespace) -> int:
     record = {"model": model.name, "threads": choices.threads, **machine, "engines": [r.record() for r in results]}
     if options.record:
         _write(Path(options.record), record)
-    print(json.dumps(record) if options.json else _table(record, results))
+    print(as_json(record) if options.json else _table(record, results))
     return 0
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    path.write_text(as_json(record, 2) + "\n")
 
 
 def _table(record: dict[str, Any], results: Sequence[EngineResult]) -> str:

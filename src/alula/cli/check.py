@@ -6,10 +6,10 @@ In: an ONNX model. Out: a table; exit code 1 names the first step that differs.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from alula.cli.options import add_compile, parse_shapes, settings_of
+from alula.cli.text import as_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     rows = [*report.steps, *report.outputs]
     if options.json:
         steps = [{**vars(row), "agrees": row.agrees} for row in rows]
-        print(json.dumps({"agrees": wrong is None, "steps": steps, "onnxruntime": other}))
+        print(as_json({"agrees": wrong is None, "steps": steps, "onnxruntime": other}))
         return 0 if wrong is None else 1
     shown = rows if options.all else sorted(rows, key=lambda row: -row.error / max(row.allowed, 1e-12))[:10]
     print(f"{'step':<48} {'operator':<16} {'error':>9} {'allowed':>9} {'drift':>9}")

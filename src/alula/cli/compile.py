@@ -6,11 +6,11 @@ In: an ONNX model, labels, preprocessing. Out: a .alula file.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 from alula.cli.options import add_compile, add_picture, count, parse_shapes, settings_of
+from alula.cli.text import as_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         summary = {"plan": str(output), "bytes": size, "target": header.target, "seconds": {**seconds, "total": total}}
         summary |= {"arena_bytes": header.arena_bytes, "steps": len(header.steps), "host": len(header.host_calls)}
-        print(json.dumps(summary))
+        print(as_json(summary))
     else:
         print(f"{output}: {size / 1e6:.1f} MB for {header.target}, {total:.2f} s")
         arena = f"arena {header.arena_bytes / 1e6:.2f} MB"

@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _command(words)
+        code = _command(words)
+        sys.stdout.flush()
     except AlulaError as error:
         return _refused(f"{type(error).__name__}: {error.message}")
     except BrokenPipeError:
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except OSError as error:
         return _refused(f"MissingError: {error.filename or 'alula'}: must be usable, {error.strerror or error}")
+    return code
 
 
 def _command(words: Sequence[str]) -> int:

@@ -6,13 +6,13 @@ In: a model, pictures or arrays. Out: labels, or what the outputs are; `--output
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from alula.base.errors import RequestError
 from alula.cli.options import add_model, add_picture, count, parse_shapes, settings_of
+from alula.cli.text import as_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         results = [predict_arrays(bundle, options.inputs, options.output)]
     bundle.session.close()
-    print(json.dumps(results) if options.json else "\n".join(map(_text, results)))
+    print(as_json(results) if options.json else "\n".join(map(_text, results)))
     return 0
 
 
