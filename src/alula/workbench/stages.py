@@ -53,11 +53,11 @@ def plan_file_text(path: str | os.PathLike[str]) -> str:
         *(f"  input {spec}" for spec in header.inputs),
         *(f"  output {spec}" for spec in header.outputs),
         *(f"  carries {name} ({size} bytes)" for name, (_, size) in header.extras.items()),
-        f"  {'':>4}  {'kernel':<16} {'units':>6} {'MFLOP':>9} {'moved KB':>9}  step",
+        f"  {'':>4}  {'kernel':<20} {'units':>6} {'MFLOP':>9} {'moved KB':>9}  step",
     ]
     for index, step in enumerate(header.steps):
         numbers = f"{step.units:>6} {step.flops / 1e6:>9.2f} {step.bytes / 1e3:>9.1f}"
-        lines.append(f"  {index:>4}  {step.family:<16} {numbers}  {step.label}")
+        lines.append(f"  {index:>4}  {step.family:<20} {numbers}  {step.label}")
     return "\n".join([*lines, ""])
 
 

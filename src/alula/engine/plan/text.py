@@ -16,14 +16,14 @@ def show_plan(plan: Plan) -> str:
         f"plan {plan.name} for {plan.target.name}: {len(plan.steps)} steps, {len(plan.steps) - native} of them host",
         f"  weights {_size(weights)}, arena {_size(plan.arena_bytes)}, scratch {_size(plan.scratch_bytes)} a worker",
         *(f"  input {spec}" for spec in plan.inputs),
-        f"  {'':>4}  {'kernel':<16} {'units':>6} {'MFLOP':>9} {'moved':>9}  step",
+        f"  {'':>4}  {'kernel':<20} {'units':>6} {'MFLOP':>9} {'moved':>9}  step",
     ]
     for index, step in enumerate(plan.steps):
         if isinstance(step, NativeStep):
             kernel, units = step.kernel.family, step.kernel.units
-            text = f"{kernel:<16} {units:>6} {step.flops / 1e6:>9.2f} {_size(step.bytes):>9}  {step.label}"
+            text = f"{kernel:<20} {units:>6} {step.flops / 1e6:>9.2f} {_size(step.bytes):>9}  {step.label}"
         else:
-            text = f"{'host ' + step.node.op:<16} {'':>6} {'':>9} {'':>9}  {step.label}: {step.reason}"
+            text = f"{'host ' + step.node.op:<20} {'':>6} {'':>9} {'':>9}  {step.label}: {step.reason}"
         lines.append(f"  {index:>4}  {text}")
     lines += [f"  output {spec}" for spec in plan.outputs]
     return "\n".join([*lines, ""])
