@@ -196,6 +196,8 @@ def test_a_full_queue_answers_503_with_retry_after() -> None:
         alive = server.get("/healthz")
         gate.set()
         answered = [read_reply(link).status for link in links]
+        for link in links:
+            link.close()
 
     assert (refused.status, refused.headers["retry-after"], refused.error["kind"]) == (503, "1", "busy")
     assert (alive.status, answered) == (200, [200, 200])

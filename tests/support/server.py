@@ -133,8 +133,8 @@ def read_reply(link: socket.socket) -> Reply:
     lines = data.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
     body = b""
-    while len(body) < int(headers.get("content-length", "0")):
-        piece = link.recv(65536)
+    while missing := int(headers.get("content-length", "0")) - len(body):
+        piece = link.recv(missing)
         if not piece:
             raise ConnectionError("closed inside a body")
         body += piece
