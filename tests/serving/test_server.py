@@ -4,11 +4,16 @@ import asyncio
 import base64
 import http.client
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -289,3 +294,27 @@ def _until(met: Callable[[], bool]) -> None:
     while not met():
         assert time.monotonic() < end, "never came true"
         time.sleep(0.005)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_ends_cleanly_at_a_signal(number: signal.Signals) -> None:
+    """`run` announces its address, answers, and leaves with all sessions closed when it is told to."""
+    code = (
+        "from support.server import LABELS, PREPROCESSING, MeanColour\n"
+        "from alula.serving.server import run\n"
+        "from alula.serving.settings import ServeSettings\n"
+        "model = MeanColour()\n"
+        "run(model, PREPROCESSING, LABELS, ServeSettings(port=0), lambda address: print(address, flush=True))\n"
+        "print(all(one.closed for one in model.forks))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        with closing(http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)) as link:
+            link.request("GET", "/readyz")
+            status = link.getresponse().status
+        process.send_signal(number)
+        rest = process.stdout.read()
+
+    assert (status, rest, process.returncode) == (200, "True\n", 0)
