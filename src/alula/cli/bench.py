@@ -47,6 +47,9 @@ def run(options: argparse.Namespace) -> int:
 
     if not 0 < options.seconds < math.inf:
         raise RequestError("--seconds", "needs a number above 0", f"got {options.seconds}")
+    if options.record:
+        # Now, not after the measurement: a folder that cannot be made should not cost it.
+        Path(options.record).parent.mkdir(parents=True, exist_ok=True)
     settings = settings_of(options)
     progress = Progress(f"bench {options.model}")
     try:
@@ -64,14 +67,9 @@ def run(options: argparse.Namespace) -> int:
     machine = describe_machine()
     record = {"model": model.name, "threads": choices.threads, **machine, "engines": [r.record() for r in results]}
     if options.record:
-        _write(Path(options.record), record)
+        Path(options.record).write_text(as_json(record, 2) + "\n")
     print(as_json(record) if options.json else _table(record, results))
     return 0
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(as_json(record, 2) + "\n")
 
 
 def _table(record: dict[str, Any], results: Sequence[EngineResult]) -> str:

@@ -13,6 +13,9 @@ import numpy as np
 from alula.base.errors import MissingError, RequestError
 from alula.engine.graph.nodes import Array
 
+# numpy.lib.format, "Format Version 1.0".
+_MAGIC = b"\x93NUMPY"
+
 
 def read_arrays(words: Sequence[str], only_input: str = "") -> Mapping[str, Array]:
     """Arrays by input name; a word without a name is for `only_input`.
@@ -31,8 +34,17 @@ def read_arrays(words: Sequence[str], only_input: str = "") -> Mapping[str, Arra
         path = Path(file)
         if not path.is_file():
             raise MissingError(f"input {name}", f"needs the file {file}", "there is none")
-        try:
-            arrays[name] = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise RequestError(f"input {name}", f"needs {file} to be a .npy file", str(error)) from error
+        arrays[name] = _read(name, path)
     return arrays
+
+
+def _read(name: str, path: Path) -> Array:
+    """The array of a .npy file, mapped: a header that claims more than the file holds takes no memory."""
+    needed = f"needs {path} to be a .npy file of numbers"
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise RequestError(f"input {name}", needed, "it begins otherwise")
+    try:
+        return np.array(np.lib.format.open_memmap(path, mode="r"))
+    except (ValueError, EOFError, OSError, OverflowError) as error:
+        raise RequestError(f"input {name}", needed, str(error)) from error
