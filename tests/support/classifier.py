@@ -5,6 +5,7 @@ In: a folder. Out: a model, its preprocessing, labels, a picture and an array in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,14 @@ def classifier_model(batch: int | str = 1) -> onnx.ModelProto:
         helper.make_node("GlobalAveragePool", ["r"], ["p"], name="pool"),
         helper.make_node("Flatten", ["p"], ["logits"], name="flat"),
     ]
-    return model_of(nodes, {"w": weight}, x=[batch, 3, SIDE, SIDE], logits=[batch, 3])
+    return model_of(nodes, {"w": weight}, {"x": [batch, 3, SIDE, SIDE], "logits": [batch, 3]})
 
 
 def model_of(
-    nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray[Any, Any]], opset: int = 17, **ends: list[Any]
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, np.ndarray[Any, Any]],
+    ends: Mapping[str, list[Any]],
+    opset: int = 17,
 ) -> onnx.ModelProto:
     """A float32 model with one input and one output, in the order of `ends`."""
     first, last = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in ends.items())
