@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -77,6 +77,7 @@ class SpecialisingSession:
         self._path = path
         self._options = options
         self._settings = settings
+        self._closed = False
         self._plans: OrderedDict[tuple[tuple[str, tuple[int, ...]], ...], PlanSession] = OrderedDict()
         self.inputs = specs_of(graph.inputs)
         self.outputs = specs_of(tuple(graph.value(name) for name in graph.outputs))
@@ -85,8 +86,11 @@ class SpecialisingSession:
         """Compute all outputs with the plan for these shapes; see `Session.run`.
 
         Raises:
-            InputError: an input with symbolic dimensions comes without a shape (plain bytes), or does not fit.
+            InputError: an input with symbolic dimensions comes without a shape (plain bytes), or does not fit; or the
+                session is closed.
         """
+        if self._closed:
+            raise InputError("session", "needs to be open", "it has been closed")
         return self._plan_for(inputs).run(inputs, outputs)
 
     def fork(self) -> SpecialisingSession:
@@ -94,12 +98,21 @@ class SpecialisingSession:
         return SpecialisingSession(self._graph, self._path, self._options, self._settings)
 
     def close(self) -> None:
-        """Close all plans."""
+        """Close all plans; a closed session refuses to run."""
+        self._closed = True
         while self._plans:
             self._plans.popitem()[1].close()
 
+    def __enter__(self) -> Self:
+        """The session itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
     def _plan_for(self, inputs: Mapping[str, Any]) -> PlanSession:
-        shapes = {spec.name: _shape_of(spec, inputs) for spec in self.inputs if spec.name in inputs}
+        shapes = {spec.name: _shape_of(spec, inputs) for spec in self.inputs}
         key = tuple(sorted(shapes.items()))
         plan = self._plans.get(key)
         if plan is None:
@@ -113,10 +126,12 @@ class SpecialisingSession:
 
 def _shape_of(spec: TensorSpec, inputs: Mapping[str, Any]) -> tuple[int, ...]:
     """The shape that an input brings, checked against the fixed dimensions."""
-    data = inputs[spec.name]
-    shape = data.shape if isinstance(data, (Tensor, np.ndarray)) else tuple(memoryview(data).shape or ())
+    if spec.name not in inputs:
+        raise InputError(f"input {spec.name}", f"needs {spec}", f"got only {', '.join(inputs) or 'nothing'}")
     if all(isinstance(dim, int) for dim in spec.shape):
         return tuple(int(dim) for dim in spec.shape)
+    # What has no shape, such as bytes, does not fit.
+    shape = getattr(inputs[spec.name], "shape", ())
     fits = len(shape) == len(spec.shape) and all(
         mine == theirs or isinstance(theirs, str) for mine, theirs in zip(shape, spec.shape, strict=True)
     )

@@ -36,7 +36,7 @@ class OnnxRuntimeSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises classes of its own, without a common base
             raise ModelFileError(str(path), "needs a model that ONNX Runtime reads", str(error)) from error
         self._path = path
@@ -46,6 +46,8 @@ class OnnxRuntimeSession:
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> Mapping[str, Tensor]:
         """Compute all outputs; see `Session.run`. Buffers handed in for outputs are filled by a copy."""
+        if self._session is None:
+            raise InputError("session", "needs to be open", "it has been closed")
         feeds = feeds_of(self.inputs, inputs)
         try:
             results = self._session.run(None, feeds)
@@ -58,7 +60,8 @@ class OnnxRuntimeSession:
         return OnnxRuntimeSession(self._path, self._threads)
 
     def close(self) -> None:
-        """Nothing to do: the session goes with its last reference."""
+        """Let the library's session go; a closed session refuses to run."""
+        self._session = None
 
 
 def _spec(argument: Any) -> TensorSpec:  # noqa: ANN401  the library has no annotations

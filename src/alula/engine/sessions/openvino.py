@@ -32,12 +32,14 @@ class OpenVinoSession:
             raise ModelFileError(str(path), "needs a model that OpenVINO reads", str(error)) from error
         self._path = path
         self._threads = threads
-        self._request = model.create_infer_request()
+        self._request: Any = model.create_infer_request()
         self.inputs = tuple(map(_spec, model.inputs))
         self.outputs = tuple(map(_spec, model.outputs))
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> Mapping[str, Tensor]:
         """Compute all outputs; see `Session.run`. Buffers handed in for outputs are filled by a copy."""
+        if self._request is None:
+            raise InputError("session", "needs to be open", "it has been closed")
         feeds = feeds_of(self.inputs, inputs)
         try:
             results = self._request.infer(feeds, share_inputs=True, share_outputs=True)
@@ -50,7 +52,8 @@ class OpenVinoSession:
         return OpenVinoSession(self._path, self._threads)
 
     def close(self) -> None:
-        """Nothing to do: the session goes with its last reference."""
+        """Let the library's request go; a closed session refuses to run."""
+        self._request = None
 
 
 def _spec(port: Any) -> TensorSpec:  # noqa: ANN401  the library has no annotations

@@ -144,7 +144,8 @@ def _array(spec: TensorSpec, inputs: Mapping[str, Any]) -> Array:
             raise InputError(where, f"needs {spec}", f"got {array.dtype} {list(array.shape)}")
         return array
     raw = memoryview(data).cast("B")
-    return np.frombuffer(raw, spec.dtype.value).reshape(_raw_shape(spec, raw.nbytes))
+    shape = _raw_shape(spec, raw.nbytes)
+    return np.frombuffer(raw, spec.dtype.value).reshape(shape)
 
 
 def _fits(wanted: tuple[int | str, ...], shape: tuple[int, ...]) -> bool:
