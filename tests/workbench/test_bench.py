@@ -74,6 +74,17 @@ def test_answers_that_differ_are_shown(tmp_path: Path, settings: Settings) -> No
     assert theirs.figures.difference > 0.1
 
 
+def test_every_engine_knows_the_shapes_before_it_opens_the_model(tmp_path: Path, settings: Settings) -> None:
+    """A model with a symbolic batch, measured at one batch: all engines take the same inputs and agree."""
+    model = write_classifier(tmp_path, "N").model
+    options = BenchOptions(("onnxruntime", "openvino"), seconds=0.1, shapes={"x": (4, 3, 8, 8)})
+
+    results = bench_model(model, options, settings, no_progress)
+
+    assert [result.failure for result in results] == ["", "", ""]
+    assert all(result.figures is not None and result.figures.difference < 1e-5 for result in results)
+
+
 def test_what_alula_cannot_do_ends_the_benchmark(tmp_path: Path, settings: Settings) -> None:
     """There is nothing to compare then; names of engines are checked before anything is compiled."""
     model = tmp_path / "m.onnx"
