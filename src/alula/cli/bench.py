@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _HEAD = ("engine", "median", "best", "p95", "runs/s", "ratio", "load", "open", "first run", "peak", "differs")
 _WIDTHS = (12, 10, 10, 10, 9, 7, 9, 9, 10, 9, 9)
+_TINY_SECONDS = 1e-3
 _LEGEND = """\
 median, best, p95: milliseconds of one run; runs/s: one caller that asks again at once
 ratio: median over alula's median in the same run; above 1, alula is faster
@@ -81,11 +82,16 @@ def _result(result: EngineResult) -> str:
     figures = result.figures
     if figures is None:
         return f"{result.engine:<{_WIDTHS[0]}} {result.failure}"
-    cells = [result.engine, *(f"{value * 1e3:.3f}" for value in (figures.median, figures.best, figures.p95))]
+    cells = [result.engine, *map(_milliseconds, (figures.median, figures.best, figures.p95))]
     cells += [f"{figures.throughput:.1f}", f"{figures.ratio:.2f}x"]
     cells += [f"{value * 1e3:.1f}" for value in (figures.load_seconds, figures.open_seconds)]
     cells += [f"{figures.first_seconds * 1e3:.2f}", f"{figures.peak_bytes / 1e6:.1f}", f"{figures.difference:.1e}"]
     return _row(cells)
+
+
+def _milliseconds(seconds: float) -> str:
+    """Four digits for tiny models too."""
+    return f"{seconds * 1e3:.3f}" if seconds >= _TINY_SECONDS else f"{seconds * 1e3:.5f}"
 
 
 def _row(cells: Sequence[str]) -> str:

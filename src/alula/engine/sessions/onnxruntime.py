@@ -44,6 +44,11 @@ class OnnxRuntimeSession:
         self.inputs = tuple(map(_spec, self._session.get_inputs()))
         self.outputs = tuple(map(_spec, self._session.get_outputs()))
 
+    @property
+    def library(self) -> Any:  # noqa: ANN401  it carries no annotations
+        """ONNX Runtime's own session, for measurements without this class around it."""
+        return self._session
+
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> Mapping[str, Tensor]:
         """Compute all outputs; see `Session.run`. Buffers handed in for outputs are filled by a copy."""
         if self._session is None:
