@@ -134,6 +134,22 @@ def test_the_epilogue_runs_once_and_sees_the_extra_tensors(kernel_size: int, tar
 
 
 @ON_ALL
+@pytest.mark.parametrize("size", [3, 15])
+def test_a_dear_epilogue_gives_the_same(size: int, target: Target) -> None:
+    """Rule: a formula too long for the registers beside the tile sees the same numbers, tails included."""
+    b = FormulaBuilder(2)
+    total, extra = b.arguments()
+    b.mul(extra, b.div(1.0, b.add(1.0, b.exp(b.neg(total)))))
+    kernel = square(target, (20, 37), size, Window((3, 3)), epilogue=b.build(), extras=1, batch=2)
+    arrays = operands(kernel)
+    extra_array = np.random.default_rng(5).standard_normal((2, 37, *kernel.out_size)).astype(np.float32)
+
+    got = run(kernel, arrays, extra_array)
+
+    np.testing.assert_allclose(got, extra_array / (1 + np.exp(-reference(kernel, *arrays))), rtol=1e-4, atol=1e-6)
+
+
+@ON_ALL
 def test_how_the_work_is_shared_changes_no_bit(target: Target) -> None:
     """Rule: one plan gives the same bits with any number of workers."""
     kernel = square(target, (70, 90), 8, Window((3, 3)), batch=2)

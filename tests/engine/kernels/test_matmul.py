@@ -112,6 +112,22 @@ def test_a_row_times_many_columns_reads_no_further_than_its_weights(target: Targ
 
 
 @ON_ALL
+@pytest.mark.parametrize("columns", [37, 64])
+def test_a_dear_epilogue_gives_the_same(columns: int, target: Target) -> None:
+    """Rule: a formula too long for the registers beside the tile sees the same numbers, tails included."""
+    b = FormulaBuilder(2)
+    total, extra = b.arguments()
+    b.mul(extra, b.div(1.0, b.add(1.0, b.exp(b.neg(total)))))
+    kernel = MatMul(9, 21, columns, target, True, (21, 1), Batch(2, 9 * 21, 0), "rows", b.build(), 1)  # noqa: FBT003
+    arrays = operands(kernel)
+    extra_array = np.random.default_rng(5).standard_normal((2, 9, columns)).astype(np.float32)
+
+    got = run(kernel, arrays, extra_array)
+
+    np.testing.assert_allclose(got, extra_array / (1 + np.exp(-reference(kernel, *arrays))), rtol=1e-4, atol=1e-6)
+
+
+@ON_ALL
 def test_how_the_work_is_shared_changes_no_bit(target: Target) -> None:
     """Rule: one plan gives the same bits with any number of workers."""
     kernel = MatMul(11, 50, 100, target, a_strides=(50, 1))

@@ -99,6 +99,22 @@ def test_many_weights_are_fetched_ahead_without_changing_the_sums(target: Target
 
 
 @ON_ALL
+@pytest.mark.parametrize("pixels", [1, 13])
+def test_a_dear_epilogue_gives_the_same(pixels: int, target: Target) -> None:
+    """Rule: a formula too long for the registers beside the tile sees the same numbers, tails included."""
+    b = FormulaBuilder(2)
+    total, extra = b.arguments()
+    b.mul(extra, b.div(1.0, b.add(1.0, b.exp(b.neg(total)))))
+    kernel = Pointwise(2, pixels, 100, 37, target, "pixels", b.build(), 1)
+    arrays = operands(kernel)
+    extra_array = np.random.default_rng(5).standard_normal((2, 37, pixels)).astype(np.float32)
+
+    got = run(kernel, arrays, extra_array)
+
+    np.testing.assert_allclose(got, extra_array / (1 + np.exp(-reference(*arrays))), rtol=1e-4, atol=1e-6)
+
+
+@ON_ALL
 def test_how_the_work_is_shared_changes_no_bit(target: Target) -> None:
     """Rule: one plan gives the same bits with any number of workers."""
     kernel = Pointwise(2, 29, 150, 70, target)
