@@ -118,7 +118,7 @@ def test_padding_surrounds(data: st.DataObject, shape: tuple[int, ...], element:
 def test_maps_in_blocks_get_a_border_of_zeros(target: Target) -> None:
     """Rule: spatial padding of a blocked tensor keeps its blocks."""
     x = numbered((2, target.lanes + 1, 5, 6))
-    kernel = rearrange.pad_blocks(4, (5, 6), (1, 2, 3, 0), target.lanes)
+    kernel = rearrange.pad((2, 2, 5, 6, target.lanes), (0, 0, 1, 2, 0), (0, 0, 3, 0, 0), 4)
     want = to_blocks(np.pad(x, ((0, 0), (0, 0), (1, 3), (2, 0))), target.lanes)
 
     check(kernel, target, [to_blocks(x, target.lanes)], [want])
@@ -132,7 +132,7 @@ def test_blocks_are_joined_along_channels(target: Target) -> None:
     want = to_blocks(np.concatenate(parts, 1), target.lanes)
 
     check(
-        rearrange.concat_blocks(channels, 2, 15, target.lanes),
+        rearrange.concat([(2, -(-count // target.lanes), 3, 5, target.lanes) for count in channels], 1, 4),
         target,
         [to_blocks(p, target.lanes) for p in parts],
         [want],
@@ -149,12 +149,6 @@ def test_pixels_are_repeated(factors: tuple[int, int], target: Target) -> None:
 
     check(rearrange.repeat_pixels(2 * target.lanes, (5, 6), factors, 1), target, [x], [want])
     check(rearrange.repeat_pixels(2, (5, 6), factors, target.lanes), target, [blocks[0]], [blocks[1]])
-
-
-def test_blocks_that_are_not_full_cannot_be_followed() -> None:
-    """Rule: a partly filled block in the middle would shift channels."""
-    with pytest.raises(ValueError, match="not all multiples of 16"):
-        rearrange.concat_blocks([17, 16], 1, 4, 16)
 
 
 @ON_ALL

@@ -37,18 +37,6 @@ def concat(shapes: Sequence[Shape], axis: int, element: int) -> Copy:
     return Copy(element, len(shapes), 1, tuple(regions))
 
 
-def concat_blocks(channels: Sequence[int], batch: int, pixels: int, block: int) -> Copy:
-    """Join float32 tensors in blocks, [N, ceil(C/B), P, B], along their channels. Operands: the tensors, the output.
-
-    Raises:
-        ValueError: a tensor before the last has channels that do not fill its blocks.
-    """
-    if any(count % block for count in channels[:-1]):
-        msg = f"channels {list(channels[:-1])} are not all multiples of {block}"
-        raise ValueError(msg)
-    return concat([(batch, math.ceil(count / block), pixels * block) for count in channels], 1, 4)
-
-
 def split(shape: Shape, axis: int, sizes: Sequence[int], element: int) -> Copy:
     """Cut a tensor along an axis. Operands: the tensor, one output for each size."""
     strides = dense_strides(shape)
@@ -123,19 +111,6 @@ def pad(shape: Shape, before: Sequence[int], after: Sequence[int], element: int,
     offset = sum(b * stride for b, stride in zip(before, strides, strict=True))
     inside = Region(shape, 0, 0, dense_strides(shape), offset, strides)
     return Copy(element, 1, 1, (inside, *_borders(shape, before, after, out)), bits)
-
-
-def pad_blocks(planes: int, size: tuple[int, int], pads: tuple[int, int, int, int], block: int) -> Copy:
-    """Put zeros around the maps of a float32 tensor in blocks. Operands: the tensor, the output.
-
-    Args:
-        planes: images times channel blocks.
-        size: rows and columns of a map.
-        pads: rows above, columns to the left, rows below, columns to the right.
-        block: channels of a block.
-    """
-    top, left, bottom, right = pads
-    return pad((planes, size[0], size[1] * block), (0, top, left * block), (0, bottom, right * block), 4)
 
 
 def _borders(shape: Shape, before: Sequence[int], after: Sequence[int], out: Shape) -> Iterator[Region]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alula.engine.graph.formula import Formula
-from alula.engine.kernels.formula import emit_formula
+from alula.engine.kernels.formula import emit_formula, emit_rows, is_dear
 from alula.engine.kernels.ir import Function, Index
 from alula.engine.kernels.target import Target
 
@@ -125,16 +125,30 @@ def load_sums(f: Function, out: Output) -> list[str]:
 
 
 def store_sums(f: Function, out: Output, sums: Sequence[str], epilogue: Formula | None) -> None:
-    """Write accumulators, through the epilogue if there is one; register 0 is the sum, the others the extras."""
+    """Write accumulators, through the epilogue if there is one; register 0 is the sum, the others the extras.
+
+    A dear epilogue is applied in a loop over the stored rows: on the tile it would spill most of the registers.
+    """
+    later = epilogue is not None and is_dear(epilogue) and not out.last
     for j in range(out.vectors):
         lanes = out.lanes(f, j)
         for i, pixel in enumerate(out.pixels):
             offset = f.add(f.mul(j, out.stride), pixel)
             value = sums[i * out.vectors + j]
-            if epilogue is not None and epilogue.steps:
+            if epilogue is not None and epilogue.steps and not later:
                 extras = [f.load_first(lanes, extra, offset) for extra in out.extras]
                 value = emit_formula(f, epilogue, [value, *extras])
             f.store_first(lanes, value, out.pointer, offset)
+    if later and epilogue is not None:
+        for offset, count in _rows(f, out):
+            emit_rows(f, epilogue, count, f.at(out.pointer, offset), [f.at(extra, offset) for extra in out.extras])
+
+
+def _rows(f: Function, out: Output) -> list[tuple[Index, int]]:
+    """Stretches of neighbouring vectors that a tile has written: where they begin, and how many vectors they have."""
+    if out.stride == f.lanes:
+        return [(pixel, out.vectors) for pixel in out.pixels]
+    return [(f.mul(j, out.stride), len(out.pixels)) for j in range(out.vectors)]
 
 
 @dataclass(frozen=True)

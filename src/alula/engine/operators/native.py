@@ -18,6 +18,7 @@ from alula.engine.operators.native_move import (
     select_copy,
     select_expand,
     select_pad,
+    select_resize,
     select_slice,
     select_split,
     select_transpose,
@@ -49,5 +50,6 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "Transpose"): select_transpose,
         ("", "Expand"): select_expand,
         ("", "Pad"): select_pad,
+        ("", "Resize"): select_resize,
     }
 )

@@ -1,29 +1,30 @@
 """Which kernel runs an operator that only moves elements.
 
-In: Concat, Split, Slice, Transpose, Pad, Expand or Copy with layouts decided. Out: one copy kernel, or None.
+In: Concat, Split, Slice, Transpose, Pad, Expand, Resize or Copy with layouts decided. Out: one copy kernel, or None.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from alula.engine.graph.dims import static
-from alula.engine.graph.nodes import Value
+from alula.engine.graph.dims import Shape, is_static, static
+from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.kernels.call import KernelCall, Selection
-from alula.engine.kernels.copy import Copy, Region
+from alula.engine.kernels.copy import Copy
+from alula.engine.kernels.rearrange import concat, expand, pad, repeat_pixels, split, take_slice, transpose
 
-_RANK = 4
+_SPATIAL_AXES = 2
+_PICTURE = 4
 
 
 def select_copy(at: Selection) -> tuple[KernelCall, ...] | None:
     """The whole tensor as it is."""
-    shape = _stored(at.value(0))
-    if at.value(0).block != at.result().block or not math.prod(shape):
+    if at.value(0).block != at.result().block:
         return None
-    return _call(at, [_region(shape, 0, (0, _dense(shape)), (0, _dense(shape)))])
+    return _call(at, concat([_stored(at.value(0))], 0, _element(at)))
 
 
 def select_concat(at: Selection) -> tuple[KernelCall, ...] | None:
@@ -33,135 +34,115 @@ def select_concat(at: Selection) -> tuple[KernelCall, ...] | None:
     axis = at.node.integer("axis") % max(1, len(result.shape or ()))
     if any(value.block != result.block for value in inputs) or (result.block and axis != 1):
         return None
-    whole = _dense(_stored(result))
-    regions, start = [], 0
-    for index, value in enumerate(inputs):
-        shape = _stored(value)
-        if math.prod(shape):
-            regions.append(_region(shape, index, (0, _dense(shape)), (start * whole[axis], whole)))
-        start += shape[axis]
-    return _call(at, regions) if regions else None
+    return _call(at, concat([_stored(value) for value in inputs], axis, _element(at)))
 
 
 def select_split(at: Selection) -> tuple[KernelCall, ...] | None:
     """Each stretch of the input into its output."""
-    if at.value(0).block:
+    if at.value(0).block or not all(at.node.outputs):
         return None
     shape = _stored(at.value(0))
     axis = at.node.integer("axis") % max(1, len(shape))
-    whole = _dense(shape)
-    regions, start = [], 0
-    for index, name in enumerate(at.node.outputs):
-        if not name:
-            return None
-        part = _stored(at.values[name])
-        if math.prod(part):
-            regions.append(_region(part, 0, (start * whole[axis], whole), (0, _dense(part)), index))
-        start += part[axis]
-    return _call(at, regions) if regions else None
+    sizes = [_stored(at.values[name])[axis] for name in at.node.outputs]
+    return _call(at, split(shape, axis, sizes, _element(at)))
 
 
 def select_slice(at: Selection) -> tuple[KernelCall, ...] | None:
-    """Constant starts and positive steps."""
-    starts, steps = at.constant(1), at.constant(4)
-    shape, result = _stored(at.value(0)), _stored(at.result())
-    if at.value(0).block or starts is None or not math.prod(result) or (at.node.input(4) and steps is None):
+    """Constant starts and steps, which may be negative."""
+    starts, axes, steps = at.constant(1), at.constant(3), at.constant(4)
+    missing = any(at.node.input(index) and at.constant(index) is None for index in (1, 3, 4))
+    if at.value(0).block or starts is None or missing:
         return None
-    axes = at.constant(3)
-    if at.node.input(3) and axes is None:
-        return None
-    chosen = [int(a) % len(shape) for a in (axes if axes is not None else range(starts.size))]
-    strides, offset, whole = list(_dense(shape)), 0, _dense(shape)
-    for index, axis in enumerate(chosen):
-        step = 1 if steps is None else int(steps[index])
-        if step < 1:
-            return None
-        start = int(starts[index])
-        start = min(max(start + shape[axis] if start < 0 else start, 0), shape[axis])
-        offset += start * whole[axis]
-        strides[axis] = whole[axis] * step
-    return _call(at, [_region(result, 0, (offset, tuple(strides)), (0, _dense(result)))])
+    shape = _stored(at.value(0))
+    first, stride = [0] * len(shape), [1] * len(shape)
+    for index, axis in enumerate(axes if axes is not None else range(starts.size)):
+        begin, step, extent = int(starts[index]), 1 if steps is None else int(steps[index]), shape[int(axis)]
+        begin += extent if begin < 0 else 0
+        first[int(axis)] = min(max(begin, 0), extent if step > 0 else extent - 1)
+        stride[int(axis)] = step
+    return _call(at, take_slice(shape, first, stride, _stored(at.result()), _element(at)))
 
 
 def select_transpose(at: Selection) -> tuple[KernelCall, ...] | None:
     """Any permutation."""
     shape = _stored(at.value(0))
-    if at.value(0).block or not math.prod(shape):
+    if at.value(0).block:
         return None
     order = at.node.ints("perm") or tuple(reversed(range(len(shape))))
-    whole, result = _dense(shape), tuple(shape[axis] for axis in order)
-    return _call(at, [_region(result, 0, (0, tuple(whole[axis] for axis in order)), (0, _dense(result)))])
+    return _call(at, transpose(shape, order, _element(at)))
 
 
 def select_expand(at: Selection) -> tuple[KernelCall, ...] | None:
     """Repeats along axes of 1."""
     shape, result = _stored(at.value(0)), _stored(at.result())
-    if at.value(0).block or not math.prod(result):
-        return None
-    padded = (1,) * (len(result) - len(shape)) + shape
-    strides = tuple(0 if extent == 1 else stride for extent, stride in zip(padded, _dense(padded), strict=True))
-    return _call(at, [_region(result, 0, (0, strides), (0, _dense(result)))])
+    return None if at.value(0).block else _call(at, expand(shape, result, _element(at)))
 
 
 def select_pad(at: Selection) -> tuple[KernelCall, ...] | None:
     """A constant border; blocked tensors along rows and columns only."""
-    value, result = at.value(0), at.result()
-    amounts = at.constant(1)
+    value, amounts, fill = at.value(0), at.constant(1), at.constant(2)
     if amounts is None or at.node.text("mode", "constant") != "constant" or at.node.input(3):
         return None
-    fill = at.constant(2)
-    if (at.node.input(2) and fill is None) or (value.block and (len(value.shape or ()) != _RANK or any(amounts[:2]))):
+    rank = len(value.shape or ())
+    before, after = ([int(n) for n in half] for half in (amounts[:rank], amounts[rank:]))
+    outside = rank - _SPATIAL_AXES
+    if (at.node.input(2) and fill is None) or min([*before, *after], default=0) < 0:
         return None
-    shape, target = _stored(value), _stored(result)
-    low = [int(n) for n in amounts[: len(value.shape or ())]] + [0] * bool(value.block)
-    if any(int(n) < 0 for n in amounts) or not math.prod(shape):
+    if value.block and any([*before[:outside], *after[:outside]]):
         return None
     bits = 0 if fill is None else int.from_bytes(np.asarray(fill).reshape(-1)[:1].tobytes(), "little")
-    whole = _dense(target)
-    offset = sum(n * stride for n, stride in zip(low, whole, strict=True))
-    inside = _region(shape, 0, (0, _dense(shape)), (offset, whole))
-    return _call(at, [inside, *_borders(shape, target, low)], bits)
+    within = [0] * bool(value.block)
+    return _call(at, pad(_stored(value), [*before, *within], [*after, *within], _element(at), bits))
 
 
-def _borders(shape: Sequence[int], target: Sequence[int], low: Sequence[int]) -> list[Region]:
-    """Boxes around the interior that together with it fill the target, each written once."""
-    whole = _dense(target)
-    regions = []
-    # Axes before the present one are inside already, those after it still have their full extent.
-    for axis, extent in enumerate(shape):
-        high = target[axis] - extent - low[axis]
-        for start, count in ((0, low[axis]), (low[axis] + extent, high)):
-            if count:
-                box = (*shape[:axis], count, *target[axis + 1 :])
-                corner = [*low[:axis], start, *[0] * (len(shape) - axis - 1)]
-                offset = sum(n * stride for n, stride in zip(corner, whole, strict=True))
-                regions.append(_region(box, None, (0, (0,) * len(box)), (offset, whole)))
-    return regions
+def select_resize(at: Selection) -> tuple[KernelCall, ...] | None:
+    """Nearest neighbour by whole factors along rows and columns, in blocks or plain."""
+    value = at.value(0)
+    factors = pixel_factors(at.node, at.constants, value.shape or (), at.result().shape or ())
+    if factors is None or value.block != at.result().block:
+        return None
+    batch, channels, *size = static(value.shape or ())
+    planes = batch * (math.ceil(channels / value.block) if value.block else channels)
+    return _call(at, repeat_pixels(planes, (size[0], size[1]), factors, value.block or 1, _element(at)))
 
 
-def _call(at: Selection, regions: Sequence[Region], bits: int = 0) -> tuple[KernelCall, ...]:
+def pixel_factors(node: Node, constants: Mapping[str, Array], shape: Shape, wanted: Shape) -> tuple[int, int] | None:
+    """How often a Resize repeats every row and every column; None where it does anything else.
+
+    Output pixel i shows input pixel i // factor: half_pixel does so for whole factors, however it rounds.
+    """
+    place, rounding = node.text("coordinate_transformation_mode", "half_pixel"), node.text("nearest_mode")
+    if place != "half_pixel" and not (place == "asymmetric" and rounding in {"floor", "simple"}):
+        return None
+    if node.text("mode", "nearest") != "nearest" or node.ints("axes") or node.input(1):
+        return None
+    if any(node.input(index) and node.input(index) not in constants for index in (2, 3)):
+        return None
+    if len(shape) != _PICTURE or not is_static(shape) or not is_static(wanted) or not math.prod(static(shape)):
+        return None
+    factors = [new // old for old, new in zip(static(shape), static(wanted), strict=True)]
+    scales = constants.get(node.input(2))
+    exact = all(old * factor == new for old, factor, new in zip(static(shape), factors, wanted, strict=True))
+    if not exact or factors[:2] != [1, 1] or (scales is not None and scales.size and scales.tolist() != factors):
+        return None
+    return factors[2], factors[3]
+
+
+def _call(at: Selection, kernel: Copy) -> tuple[KernelCall, ...] | None:
+    """The kernel on the node's operands; None where there is nothing to move."""
+    if not kernel.units:
+        return None
     reads = at.node.inputs if at.node.op == "Concat" else at.node.inputs[:1]
-    kernel = Copy(at.result().dtype.itemsize, len(reads), len(at.node.outputs), tuple(regions), bits)
     return (KernelCall(kernel, reads, at.node.outputs),)
 
 
+def _element(at: Selection) -> int:
+    return at.result().dtype.itemsize
+
+
 def _stored(value: Value) -> tuple[int, ...]:
-    """The shape in memory."""
+    """The shape in memory; scalars become one element."""
     shape = static(value.shape or ())
     if not value.block:
-        return shape
-    return (shape[0], -(-shape[1] // value.block), *shape[2:], value.block)
-
-
-def _dense(shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-
-
-_Place = tuple[int, tuple[int, ...]]
-
-
-def _region(shape: Sequence[int], source: int | None, read: _Place, write: _Place, output: int = 0) -> Region:
-    """A box; scalars become boxes of one element."""
-    if not shape:
-        return Region((1,), source, read[0], (1,), write[0], (1,), output)
-    return Region(tuple(shape), source, read[0], read[1], write[0], write[1], output)
+        return shape or (1,)
+    return (shape[0], math.ceil(shape[1] / value.block), *shape[2:], value.block)

@@ -19,6 +19,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape, is_static, static
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
+from alula.engine.operators.native_move import pixel_factors
 
 # Up to this many channels a convolution reads plain rows: a block would be mostly padding.
 _FEW_CHANNELS = 4
@@ -211,6 +212,16 @@ def _concat(layouts: _Layouts, node: Node) -> bool:
     return True
 
 
+def _resize(layouts: _Layouts, node: Node) -> bool:
+    """Blocked where pixels are only repeated; the other ways of resizing go through the reference, in plain rows."""
+    name = node.inputs[0]
+    before, after = layouts.graph.value(name).shape or (), layouts.graph.value(node.output).shape or ()
+    if name not in layouts.in_blocks or pixel_factors(node, layouts.graph.constants, before, after) is None:
+        return False
+    layouts.append_blocked(node, (layouts.in_blocks[name], *node.inputs[1:]))
+    return True
+
+
 # Each rule appends the node in blocks and says whether it did.
 _RULES: Mapping[tuple[str, str], Callable[[_Layouts, Node], bool]] = {
     (INTERNAL, "FusedConv"): _convolution,
@@ -220,4 +231,5 @@ _RULES: Mapping[tuple[str, str], Callable[[_Layouts, Node], bool]] = {
     ("", "GlobalAveragePool"): _pool,
     ("", "GlobalMaxPool"): _pool,
     ("", "Concat"): _concat,
+    ("", "Resize"): _resize,
 }
