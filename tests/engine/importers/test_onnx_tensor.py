@@ -8,8 +8,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from alula.base.errors import ModelFileError, UnsupportedError
 from alula.engine.graph.nodes import Array
+from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
 from alula.engine.importers.external import ExternalFiles
-from alula.engine.importers.onnx_tensor import ONNX_DTYPES, read_tensor
+from alula.engine.importers.onnx_tensor import read_tensor
 from alula.engine.importers.wire import Wire
 
 NUMBERS = sorted(set(ONNX_DTYPES) - {TensorProto.BFLOAT16})

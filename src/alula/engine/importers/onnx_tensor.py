@@ -12,6 +12,7 @@ import numpy as np
 from alula.base.errors import ModelFileError, UnsupportedError
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array
+from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
 from alula.engine.importers.arrays import checked_shape, from_bfloat16, frozen, view_array
 from alula.engine.importers.external import ExternalFiles
 from alula.engine.importers.files import shown
@@ -19,22 +20,6 @@ from alula.engine.importers.onnx_messages import ENTRY, TENSOR
 from alula.engine.importers.records import Record, read_record
 from alula.engine.importers.wire import Span, Wire
 
-# TensorProto.DataType of onnx.proto.
-ONNX_DTYPES = {
-    1: DType.FLOAT32,
-    2: DType.UINT8,
-    3: DType.INT8,
-    4: DType.UINT16,
-    5: DType.INT16,
-    6: DType.INT32,
-    7: DType.INT64,
-    9: DType.BOOL,
-    10: DType.FLOAT16,
-    11: DType.FLOAT64,
-    12: DType.UINT32,
-    13: DType.UINT64,
-    16: DType.BFLOAT16,
-}
 _OTHER_DTYPES = {
     8: "string", 14: "complex64", 15: "complex128", 17: "float8e4m3fn", 18: "float8e4m3fnuz", 19: "float8e5m2",
     20: "float8e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4e2m1", 24: "float8e8m0", 25: "uint2", 26: "int2",

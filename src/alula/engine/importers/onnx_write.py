@@ -16,6 +16,7 @@ from alula.base.errors import UnsupportedError
 from alula.base.tensors import DType
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array, Attribute, Node, Value
+from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
 from alula.engine.importers.onnx_messages import (
     ATTRIBUTE,
     DIMENSION,
@@ -30,7 +31,6 @@ from alula.engine.importers.onnx_messages import (
     TYPE,
     VALUE_INFO,
 )
-from alula.engine.importers.onnx_tensor import ONNX_DTYPES
 from alula.engine.importers.records import MessageType
 from alula.engine.importers.wire import FIXED32, LENGTH, VARINT
 

@@ -14,25 +14,13 @@ import numpy as np
 
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array
+from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
 from alula.engine.operators.common import Mismatch, Refusal, integers
 from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator
 
-# Numbers of onnx.TensorProto.DataType. bfloat16 (16) is left out: numpy has no such type.
+# bfloat16 is left out: numpy has no such type.
 DTYPES: Mapping[int, DType] = MappingProxyType(
-    {
-        1: DType.FLOAT32,
-        2: DType.UINT8,
-        3: DType.INT8,
-        4: DType.UINT16,
-        5: DType.INT16,
-        6: DType.INT32,
-        7: DType.INT64,
-        9: DType.BOOL,
-        10: DType.FLOAT16,
-        11: DType.FLOAT64,
-        12: DType.UINT32,
-        13: DType.UINT64,
-    }
+    {number: dtype for number, dtype in ONNX_DTYPES.items() if dtype is not DType.BFLOAT16}
 )
 _VALUE_DTYPES = MappingProxyType(
     {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
