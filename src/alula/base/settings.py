@@ -75,7 +75,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         try:
             values[row.field] = row.parse(text)
         except (ValueError, KeyError):
-            raise SettingsError(row.variable, row.text, f"it holds {text!r}", f"unset {row.variable}") from None
+            needed = f"needs a value for: {row.text.rstrip('.')}"
+            raise SettingsError(row.variable, needed, f"it holds {text!r}", f"unset {row.variable}") from None
     if not environment.get("ALULA_CACHE"):
         home = environment.get("XDG_CACHE_HOME") or str(Path(environment.get("HOME", "/tmp")) / ".cache")  # noqa: S108
         values["cache"] = Path(home) / "alula"

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     progress.close()
     if bundle.preprocessing is None:
         hint = "say --preprocess FILE, or compile it into the plan"
-        raise MissingError(f"model {path.name}", "needs a preprocessing declaration to take pictures", "it has none", hint)
+        raise MissingError(f"model {path.name}", "needs a preprocessing declaration", "it has none", hint)
 
     def announce(url: str) -> None:
         if options.json:

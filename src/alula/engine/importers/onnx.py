@@ -75,7 +75,7 @@ def _model(wire: Wire, view: memoryview) -> Record:
     try:
         return read_record(wire, (0, len(view)), MODEL)
     except ModelFileError as error:
-        hint = "fetch the file again; `file NAME` tells what it is"
+        hint = "check that this is the model that you mean; `file NAME` tells what it is"
         raise ModelFileError(wire.name, "needs an ONNX model", describe(view), hint, error.message) from None
 
 

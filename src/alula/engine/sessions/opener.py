@@ -36,7 +36,7 @@ def open_model(path: str | os.PathLike[str], options: OpenOptions, settings: Set
     if options.provider == "native":
         return open_native(file, options, settings)
     if options.provider == "reference":
-        return ReferenceSession.open(file)
+        return ReferenceSession.open(file, options.shapes)
     if options.provider not in _OUTSIDE:
         names = ", ".join(["native", "reference", *_OUTSIDE])
         raise RequestError("provider", f"one of {names}", f"got {options.provider!r}")
