@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from support.models import lite0_path, photos
+from support.models import labels, lite0_path, photos
+from support.serving import ask, served
 
 from alula.engine.graph.nodes import Array
 from alula.engine.runtime.session import open_plan
 from alula.engine.sessions.compiler import CompileOptions, compile_graph, import_model
 from alula.engine.sessions.reference import ReferenceSession
+from alula.imaging.classify import classify
 from alula.imaging.declaration import parse_preprocessing
 from alula.imaging.decode import decode
 from alula.workbench.check import check_model
@@ -101,3 +103,20 @@ def test_every_step_of_lite0_agrees_with_its_reference(inputs: tuple[Array, ...]
 
     assert report.first_wrong is None
     assert len(report.steps) > 40
+
+
+def test_answers_over_http_are_those_of_this_process(plan: Path, inputs: tuple[Array, ...], tmp_path: Path) -> None:
+    """Photographs sent to a server get the labels and scores that the session's logits give here."""
+    names = labels()
+    rule = parse_preprocessing(DECLARATION.read_text(encoding="utf-8"))
+    some = list(zip(photos(), inputs, strict=True))[::5]
+    here = [classify(logits, names, 5, rule.scores) for logits in answers(plan, tuple(tensor for _, tensor in some))]
+    (tmp_path / "labels.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+
+    with served(plan, "--preprocess", DECLARATION, "--labels", tmp_path / "labels.txt") as (_, connection):
+        there = [ask(connection, path.read_bytes(), "image/jpeg") for (path, _), _ in some]
+
+    for (status, answer), wanted in zip(there, here, strict=True):
+        assert status == 200
+        assert [(row["label"], row["index"]) for row in answer["predictions"]] == [(w.label, w.index) for w in wanted]
+        assert [row["score"] for row in answer["predictions"]] == pytest.approx([w.score for w in wanted])
