@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 from support.pass_graphs import GraphBuilder
+from support.planned import planned, results_of
 
 from alula.base.tensors import DType
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
 from alula.engine.kernels.target import TARGETS
+from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.operators.native import SELECTIONS
 from alula.engine.operators.table import operator_of
 from alula.engine.passes.choose_layout import choose_layout
@@ -152,3 +155,22 @@ def test_weights_that_are_computed_are_left_to_the_reference() -> None:
     b.node("Conv", "x", weights)
 
     assert "host Conv" in families(b)
+
+
+@pytest.mark.parametrize("attributes", [
+    {"size": 5, "alpha": 1e-2, "beta": 0.75, "bias": 1.0},
+    {"size": 4, "alpha": 0.5, "beta": 0.6, "bias": 2.0},
+    {"size": 1, "alpha": 1.0, "beta": 0.75, "bias": 0.5},
+])  # fmt: skip
+def test_response_normalisation_agrees_with_its_reference(attributes: Mapping[str, float], tmp_path: Path) -> None:
+    """The window's longer half stands behind, and any power is taken."""
+    b = GraphBuilder(shape=(2, 7, 5, 6))
+    b.node("LRN", b.node("Relu", b.conv("x", 7, 7, 1)), **attributes)
+    graph = b.build()
+    feeds = {"x": np.random.default_rng(8).standard_normal((2, 7, 5, 6)).astype(np.float32)}
+
+    found = results_of(planned(graph), tmp_path, feeds)
+
+    assert families(b) == ["pack", "pointwise", "unpack", "channel energy"]
+    for name, wanted in evaluate_graph(graph, feeds).items():
+        np.testing.assert_allclose(found[name], wanted, rtol=1e-5, atol=1e-6)

@@ -23,6 +23,7 @@ from alula.engine.operators.native_move import (
     select_split,
     select_transpose,
 )
+from alula.engine.operators.native_normalise import select_lrn
 from alula.engine.operators.native_pool import (
     select_average_pool,
     select_global_average_pool,
@@ -39,6 +40,7 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         (INTERNAL, "Pack"): select_pack,
         (INTERNAL, "Unpack"): select_unpack,
         (INTERNAL, "Copy"): select_copy,
+        ("", "LRN"): select_lrn,
         ("", "MaxPool"): select_max_pool,
         ("", "AveragePool"): select_average_pool,
         ("", "GlobalMaxPool"): select_global_max_pool,
