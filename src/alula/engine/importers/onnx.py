@@ -76,7 +76,8 @@ def _model(wire: Wire, view: memoryview) -> Record:
         return read_record(wire, (0, len(view)), MODEL)
     except ModelFileError as error:
         hint = "check that this is the model that you mean; `file NAME` tells what it is"
-        raise ModelFileError(wire.name, "needs an ONNX model", describe(view), hint, error.message) from None
+        detail = f"{error.where}: {error.needed}, {error.found}"
+        raise ModelFileError(wire.name, "needs an ONNX model", describe(view), hint, detail) from None
 
 
 def _opsets(record: Record) -> Mapping[str, int]:

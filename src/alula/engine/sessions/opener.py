@@ -31,7 +31,7 @@ def open_model(path: str | os.PathLike[str], options: OpenOptions, settings: Set
         MissingError: the file, or the provider's library, is not there.
     """
     file = Path(path)
-    if not file.is_file():
+    if not file.exists():
         raise MissingError(str(file), "needs a model file", "there is none", "check the path")
     if options.provider == "native":
         return open_native(file, options, settings)
