@@ -11,13 +11,13 @@ from functools import cached_property
 from types import MappingProxyType
 
 from alula.base.tensors import DType
-from alula.engine.graph.nodes import Array, Node, Value
+from alula.engine.graph.nodes import Array, Node, Subgraph, Value
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Subgraph):
     """A model: `nodes` stand in an order in which every value is made before it is used.
 
     Attributes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,12 +16,15 @@ from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.formula import Formula
 
-if TYPE_CHECKING:
-    from alula.engine.graph.graph import Graph
-
 Array = np.ndarray[Any, Any]
+
+
+class Subgraph:
+    """What a node may hold besides numbers: a graph of its own, as If and Loop do. `Graph` is the only kind."""
+
+
 Attribute: TypeAlias = (
-    "int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array | Formula | Graph"
+    int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array | Formula | Subgraph
 )
 
 # The domain of operators that only passes write; ONNX's own domain is the empty string.
