@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from support.models import LIGHT_MODELS, light_input, light_outputs
+from support.plans import RUNNABLE
 
 from alula.engine.graph.nodes import Array
 from alula.engine.importers.onnx import load_onnx
@@ -49,7 +50,7 @@ def test_light_model_gives_the_outputs_that_onnx_publishes(model: Path, tmp_path
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-7)
 
 
-@pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v3"])
+@pytest.mark.parametrize("target", [target.name for target in RUNNABLE[1:]])
 @pytest.mark.parametrize("model", SMALL, ids=lambda path: path.stem.removeprefix("light_"))
 def test_light_model_gives_the_same_on_older_instruction_sets(model: Path, target: str, tmp_path: Path) -> None:
     """Narrow vectors take other tiles and other blocks of channels, not other results."""

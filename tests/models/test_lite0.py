@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from support.models import labels, lite0_path, photos
+from support.plans import RUNNABLE
 from support.serving import ask, served
 
 from alula.engine.graph.nodes import Array
@@ -78,7 +79,7 @@ def test_lite0_gives_the_same_bits_with_two_threads(plan: Path, inputs: tuple[Ar
     assert [logits.tobytes() for logits in one] == [logits.tobytes() for logits in two]
 
 
-@pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v3"])
+@pytest.mark.parametrize("target", [target.name for target in RUNNABLE[1:]])
 def test_lite0_gives_the_same_on_older_instruction_sets(
     target: str, inputs: tuple[Array, ...], expected: tuple[Array, ...], tmp_path: Path
 ) -> None:
