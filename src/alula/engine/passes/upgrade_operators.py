@@ -77,7 +77,7 @@ class _Work:
             return "the file names no version of this domain"
         try:
             newest = upgrade_node(node, version, self._constant)
-            attributes_of(operator, newest)
+            attributes_of(operator_of(newest) or operator, newest)  # Upsample becomes Resize
         except AlulaError as error:
             return f"{error.needed}, {error.found}"
         names = [name for name in (*node.inputs, *node.outputs) if name in self.graph.values]

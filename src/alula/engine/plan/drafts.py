@@ -151,7 +151,7 @@ def _reason(drafts: Drafts, node: Node, operator: Operator | None) -> str:
 
 def _is_view(graph: Graph, node: Node) -> bool:
     operator = operator_of(node)
-    if operator is None or not node.inputs or node.inputs[0] in graph.constants:
+    if operator is None or not node.inputs or node.inputs[0] in graph.constants or any(node.outputs[1:]):
         return False
     source, result = graph.value(node.inputs[0]), graph.value(node.output)
     if operator.view:

@@ -26,7 +26,7 @@ def run_host_step(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequ
         outputs: tensors to fill.
 
     Raises:
-        PlanFileError: the results do not have the shapes that the plan says.
+        PlanFileError: the results do not have the shapes and dtypes that the plan says.
     """
     attributes = decode_attributes(step.attributes, step.label)
     names = tuple("" if tensor is None else f"x{index}" for index, tensor in enumerate(inputs))
@@ -36,10 +36,11 @@ def run_host_step(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequ
     arrays = [None if tensor is None else as_array(tensor) for tensor in inputs]
     results = evaluate(node, arrays)
     for result, tensor in zip(results, outputs, strict=True):
-        if result.shape != tensor.shape:
-            needed = f"a result of shape {list(tensor.shape)}"
-            raise PlanFileError(f"host step {step.label} ({step.op})", needed, f"it is {list(result.shape)}")
-        as_array(tensor)[...] = result
+        if result.shape != tensor.shape or result.dtype.name != tensor.dtype.value:
+            needed, found = f"{tensor.dtype} {list(tensor.shape)}", f"{result.dtype.name} {list(result.shape)}"
+            raise PlanFileError(f"host step {step.label} ({step.op})", f"a result {needed}", f"it is {found}")
+        if result.size:
+            as_array(tensor)[...] = result
 
 
 def as_array(tensor: Tensor) -> Array:
