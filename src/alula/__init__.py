@@ -12,7 +12,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from alula.base.errors import AlulaError, MissingError
+from alula.base.errors import AlulaError
+from alula.base.extras import missing_library
 from alula.base.session import OpenOptions, Session
 from alula.base.tensors import DType, Tensor, TensorSpec
 
@@ -47,7 +48,10 @@ def open(path: str | os.PathLike[str], options: OpenOptions = OpenOptions()) -> 
     threads = options.threads or settings.threads or None
     if is_plan_file(path):
         return open_plan(path, threads=threads, verify=settings.verify, host=_run_on_host)
-    from alula.engine.sessions.opener import open_model
+    try:
+        from alula.engine.sessions.opener import open_model
+    except ImportError as error:
+        raise missing_library(error, f"compiling {os.fspath(path)}") or error from None
 
     return open_model(path, options, settings)
 
@@ -57,6 +61,5 @@ def _run_on_host(step: HostCall, inputs: Sequence[Tensor | None], outputs: Seque
     try:
         from alula.engine.sessions.host import run_host_step
     except ImportError as error:
-        found = f"{error.name} is not installed"
-        raise MissingError("this plan's host steps", "numpy", found, "pip install alula[compile]") from None
+        raise missing_library(error, "this plan's host steps") or error from None
     run_host_step(step, inputs, outputs)

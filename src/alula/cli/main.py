@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from alula import __version__
 from alula.base.errors import AlulaError, RequestError
+from alula.base.extras import missing_library
 
 # Subcommand and its help; each lives in a module of its name, loaded only when it is used.
 COMMANDS = {
@@ -47,6 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+    except ImportError as error:
+        missing = missing_library(error, f"alula {words[0]}")
+        if missing is None:
+            raise
+        return _refused(f"MissingError: {missing.message}")
     except OSError as error:
         return _refused(f"MissingError: {error.filename or 'alula'}: must be usable, {error.strerror or error}")
     return code

@@ -26,13 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the stage."""
     from alula.engine.runtime.file import is_plan_file
-    from alula.engine.sessions.compiler import CompileOptions
-    from alula.workbench.stages import plan_file_text, stage_text
+    from alula.workbench.plan_file import plan_file_text
 
     settings = settings_of(options)
     if options.stage == "plan" and is_plan_file(options.model):
         print(plan_file_text(options.model), end="")
         return 0
+    from alula.engine.sessions.compiler import CompileOptions
+    from alula.workbench.stages import stage_text
+
     choices = CompileOptions(
         target=settings.target,
         shapes=parse_shapes(options.shape),
