@@ -13,7 +13,7 @@ from support.server import LABELS, PREPROCESSING, MeanColour
 
 from alula.base.errors import BusyError, ImageError, LateError, SettingsError
 from alula.imaging.preprocess import Normalise
-from alula.serving.predictor import Answer, Predictor
+from alula.serving.predictor import Answer, Job, Predictor
 from alula.serving.settings import ServeSettings
 
 GREEN = jpeg(plain(10, 200, 30))
@@ -118,6 +118,42 @@ def test_cancelled_calls_free_their_places_and_are_not_computed() -> None:
         asyncio.run(leave(predictor))
 
     assert model.runs == 1
+
+
+@pytest.mark.parametrize(("gone", "seconds"), [(True, SOON), (False, -SOON)])
+def test_no_phase_starts_for_nobody_or_too_late(gone: bool, seconds: float) -> None:  # noqa: FBT001
+    """A client that leaves while its picture is decoded saves the inference."""
+    job = Job(GREEN, 3, perf_counter() + seconds)
+    job.gone = gone
+
+    with pytest.raises(LateError, match="needs inference to start before its deadline"), job.phase("inference"):
+        pytest.fail("it started")
+
+
+def test_a_call_that_ends_marks_its_job_as_gone() -> None:
+    """The worker that has begun with it learns so at its next phase."""
+    jobs: list[Job] = []
+
+    class Watched(Predictor):
+        """Keeps the jobs that workers take."""
+
+        def _answer(self, job: Job) -> Answer:
+            jobs.append(job)
+            return super()._answer(job)
+
+    model = MeanColour(threading.Event())
+
+    async def leave(one: Predictor) -> None:
+        with pytest.raises(LateError):
+            await _ask(one, 0.05)
+
+    one = Watched(model, PREPROCESSING, LABELS, ServeSettings(workers=1))
+    asyncio.run(leave(one))
+    assert model.gate is not None
+    model.gate.set()
+    one.close()
+
+    assert [job.gone for job in jobs] == [True]
 
 
 def test_errors_reach_the_caller_and_free_the_seat() -> None:

@@ -116,7 +116,7 @@ class Predictor:
 
     def close(self) -> None:
         """Wait for running jobs, drop waiting ones, close the sessions."""
-        self._threads.shutdown(wait=True, cancel_futures=False)
+        self._threads.shutdown(wait=True, cancel_futures=True)
         for one in self._sessions:
             one.close()
 
