@@ -66,9 +66,8 @@ def compile_demo(model: Path, plan: Path, names: tuple[str, ...]) -> None:
     text = plan.with_suffix(".labels.txt")
     text.write_text("\n".join(names) + "\n", encoding="utf-8")
     extras = read_extras(model, str(HERE / "lite0.preprocess.toml"), str(text))
-    progress = Progress("compiling")
-    compile_graph(import_model(model), plan, CompileOptions(extras=extras), progress)
-    progress.close()
+    with Progress("compiling") as progress:
+        compile_graph(import_model(model), plan, CompileOptions(extras=extras), progress)
 
 
 def serve_photo(plan: Path, photo: Path, expected: dict[str, Any], *, stay: bool) -> int:

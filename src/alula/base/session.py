@@ -5,7 +5,7 @@ In: buffers by name. Out: tensors by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -59,9 +59,11 @@ class OpenOptions:
         threads: worker threads of a run; 0 is as many as this process may use.
         shapes: input shapes by name, for models with symbolic dimensions; those not named are bound at first use.
         target: the instruction set to compile for; empty is this machine's best.
+        progress: called while a model is compiled, with (stage, parts done, parts in all).
     """
 
     provider: Literal["native", "reference", "onnxruntime"] = "native"
     threads: int = 0
     shapes: Mapping[str, tuple[int, ...]] | None = None
     target: str = ""
+    progress: Callable[[str, int, int], None] | None = None

@@ -52,8 +52,7 @@ def run(options: argparse.Namespace) -> int:
         # Now, not after the measurement: a folder that cannot be made should not cost it.
         Path(options.record).parent.mkdir(parents=True, exist_ok=True)
     settings = settings_of(options)
-    progress = Progress(f"bench {options.model}")
-    try:
+    with Progress(f"bench {options.model}") as progress:
         model = find_model(options.model, progress)
         choices = BenchOptions(
             against=tuple(filter(None, options.against.split(","))),
@@ -63,8 +62,6 @@ def run(options: argparse.Namespace) -> int:
             model=Path(options.onnx) if options.onnx else None,
         )
         results = bench_model(model, choices, settings, progress)
-    finally:
-        progress.close()
     machine = describe_machine()
     record = {"model": model.name, "threads": choices.threads, **machine, "engines": [r.record() for r in results]}
     if options.record:

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; 1 when something differs."""
+    from alula.cli.progress import Progress
     from alula.engine.sessions.compiler import CompileOptions
     from alula.workbench.arrays import read_arrays
     from alula.workbench.check import check_model
@@ -31,8 +32,10 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     model, shapes = Path(options.model), parse_shapes(options.shape)
     feeds = read_arrays(options.inputs)
-    report = check_model(model, CompileOptions(target=settings.target, shapes=shapes), feeds)
-    other = second_opinion(model, settings, shapes, feeds)
+    with Progress(f"checking {model.name}") as progress:
+        report = check_model(model, CompileOptions(target=settings.target, shapes=shapes), feeds, progress)
+        progress("onnxruntime", 0, 1)
+        other = second_opinion(model, settings, shapes, feeds)
     wrong = report.first_wrong
     rows = [*report.steps, *report.outputs]
     if options.json:

@@ -46,16 +46,13 @@ def run(options: argparse.Namespace) -> int:
         jobs=settings.jobs,
         extras=read_extras(model, options.preprocess, options.labels),
     )
-    progress = Progress(f"compiling {model.name}")
     started = time.perf_counter()
     try:
-        graph = import_model(model)
-        seconds = compile_graph(graph, output, choices, progress)
+        with Progress(f"compiling {model.name}") as progress:
+            seconds = compile_graph(import_model(model), output, choices, progress)
     except OSError as error:
         found = error.strerror or str(error)
         raise RequestError(f"--output {output}", "needs a file that can be written", found) from error
-    finally:
-        progress.close()
     header = read_header(output)
     size, total = output.stat().st_size, time.perf_counter() - started
     if options.json:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Self
 
 _WIDTH = 24
 # Steps that end sooner than this show nothing.
@@ -32,7 +33,11 @@ class Progress:
         print(f"\r{self._title}: {stage:<10} [{bar}] {done}/{total}  {seconds:.1f} s", end="", file=sys.stderr)
         self._shown = True
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        """The line goes when the block ends, however it ends."""
+        return self
+
+    def __exit__(self, *problem: object) -> None:
         """Remove the line."""
         if self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

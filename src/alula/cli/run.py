@@ -29,15 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predict and print."""
     from alula.base.session import OpenOptions
+    from alula.cli.progress import Progress
     from alula.workbench.bundle import BundleFiles, open_bundle
     from alula.workbench.predict import predict_arrays, predict_pictures
 
     settings = settings_of(options)
     pictures = [word for word in options.inputs if not word.endswith(".npy")]
     _check_mixture(options, pictures)
-    choices = OpenOptions(options.provider, settings.threads, parse_shapes(options.shape), options.target)
+    shapes = parse_shapes(options.shape)
     files = BundleFiles(options.preprocess, options.labels)
-    bundle = open_bundle(Path(options.model), choices, settings, files)
+    with Progress(f"compiling {options.model}") as progress:
+        choices = OpenOptions(options.provider, settings.threads, shapes, options.target, progress)
+        bundle = open_bundle(Path(options.model), choices, settings, files)
     if pictures:
         results: list[dict[str, Any]] = predict_pictures(bundle, [Path(word) for word in pictures], options.top)
     else:

@@ -44,14 +44,12 @@ def run(options: argparse.Namespace) -> int:
         queue=options.queue,
         deadline_seconds=options.deadline,
     )
-    progress = Progress(f"opening {path.name}")
-    progress("compile", 0, 1)
+    files, shapes = BundleFiles(options.preprocess, options.labels), parse_shapes(options.shape)
     # Each worker computes one request at a time; threads beyond one for each would only wait for processors.
-    choices = OpenOptions(
-        threads=options.threads or settings.threads or 1, shapes=parse_shapes(options.shape), target=settings.target
-    )
-    bundle = open_bundle(path, choices, settings, BundleFiles(options.preprocess, options.labels))
-    progress.close()
+    threads = settings.threads or 1
+    with Progress(f"compiling {path.name}") as progress:
+        choices = OpenOptions(threads=threads, shapes=shapes, target=settings.target, progress=progress)
+        bundle = open_bundle(path, choices, settings, files)
     if bundle.preprocessing is None:
         hint = "say --preprocess FILE, or compile it into the plan"
         raise MissingError(f"model {path.name}", "needs a preprocessing declaration", "it has none", hint)

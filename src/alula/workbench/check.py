@@ -24,7 +24,14 @@ from alula.engine.operators.table import operator_of
 from alula.engine.program.file import write_plan
 from alula.engine.runtime.header import Placed
 from alula.engine.runtime.session import PlanSession, open_plan
-from alula.engine.sessions.compiler import CompileOptions, import_model, optimise_model, plan_model
+from alula.engine.sessions.compiler import (
+    CompileOptions,
+    Progress,
+    import_model,
+    no_progress,
+    optimise_model,
+    plan_model,
+)
 from alula.engine.sessions.host import run_host_step
 from alula.engine.sessions.native import random_input, specs_of
 from alula.engine.sessions.reference import prepare_reference
@@ -68,32 +75,43 @@ class ModelCheck:
         return next((step for step in (*self.steps, *self.outputs) if not step.agrees), None)
 
 
-def check_model(path: Path, options: CompileOptions, feeds: Mapping[str, Array] | None = None) -> ModelCheck:
+def check_model(
+    path: Path,
+    options: CompileOptions,
+    feeds: Mapping[str, Array] | None = None,
+    progress: Progress = no_progress,
+) -> ModelCheck:
     """Run a model natively, with every intermediate value kept, and compare each with its reference.
 
     Args:
         path: an ONNX model.
         options: target and shapes.
         feeds: inputs by name; random numbers for those that are missing.
+        progress: called with (stage, parts done, parts in all).
     """
     graph = import_model(path)
     optimised, _ = optimise_model(graph, options)
     inputs = {spec.name: random_input(spec) for spec in specs_of(optimised.inputs)} | dict(feeds or {})
-    found = native_values(optimised, options, inputs)
+    found = native_values(optimised, options, inputs, progress)
+    progress("reference", 0, 1)
     truth = evaluate_graph(prepare_reference(graph, options.shapes), inputs, keep=True)
     outputs = tuple(
         StepCheck(name, "output", _distance(found[name], truth[name], _OUTPUTS), None, _OUTPUTS.relative)
         for name in optimised.outputs
     )
+    progress("compare", 0, 1)
     return ModelCheck(check_steps(optimised, found, truth), outputs)
 
 
-def native_values(graph: Graph, options: CompileOptions, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+def native_values(
+    graph: Graph, options: CompileOptions, inputs: Mapping[str, Array], progress: Progress = no_progress
+) -> Mapping[str, Array]:
     """Every value of an optimised graph after a native run, as plain rows; constants and inputs not included."""
     plan = plan_model(graph, replace(options, reuse=False))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "check.alula"
-        write_plan(plan, path, jobs=options.jobs or usable_threads())
+        jobs = options.jobs or usable_threads()
+        write_plan(plan, path, jobs=jobs, progress=lambda done, total: progress("emit", done, total))
         with open_plan(path, threads=1, host=run_host_step) as session:
             results = {name: np.array(np.asarray(tensor)) for name, tensor in session.run(inputs).items()}
             return {name: _plain(session, name, placed) for name, placed in session.info.values.items()} | results

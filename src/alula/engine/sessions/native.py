@@ -21,7 +21,15 @@ from alula.base.tensors import DType, Tensor, TensorSpec
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Value
 from alula.engine.runtime.session import PlanSession, open_plan
-from alula.engine.sessions.compiler import CompileOptions, cached_path, compile_graph, import_model, needs_shapes
+from alula.engine.sessions.compiler import (
+    CompileOptions,
+    Progress,
+    cached_path,
+    compile_graph,
+    import_model,
+    needs_shapes,
+    no_progress,
+)
 from alula.engine.sessions.host import run_host_step
 
 # Specialised plans kept open at a time; the least recently used one is closed when another comes.
@@ -40,17 +48,19 @@ def open_native(path: Path, options: OpenOptions, settings: Settings) -> Session
     settings = replace(settings, threads=options.threads or settings.threads)
     if needs_shapes(graph, compile_options):
         return SpecialisingSession(graph, path, compile_options, settings)
-    return open_compiled(graph, path, compile_options, settings)
+    return open_compiled(graph, path, compile_options, settings, options.progress or no_progress)
 
 
-def open_compiled(graph: Graph, path: Path, options: CompileOptions, settings: Settings) -> PlanSession:
+def open_compiled(
+    graph: Graph, path: Path, options: CompileOptions, settings: Settings, progress: Progress = no_progress
+) -> PlanSession:
     """Open the plan of an imported model from the cache; compiles it where there is none, or a damaged one."""
     kept = cached_path(graph, path, options, settings)
     if kept.is_file():
         # What another process has just removed, or a disk has damaged, is made anew.
         with contextlib.suppress(PlanFileError, MissingError):
             return _open(kept, settings)
-    compile_graph(graph, kept, options)
+    compile_graph(graph, kept, options, progress)
     return _open(kept, settings)
 
 
