@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from alula.serving.heap import keep_freed_memory
 from alula.serving.http_front import Front
 from alula.serving.messages import Request, Response, json_response
 from alula.serving.metrics import Metrics
@@ -71,6 +72,7 @@ def main() -> None:
         await front.listen("127.0.0.1", int(os.environ["PORT"]))
         await asyncio.Event().wait()
 
+    keep_freed_memory()  # as `alula serve` does
     factory = asyncio.new_event_loop if os.environ.get("LOOP") == "asyncio" else new_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(forever())

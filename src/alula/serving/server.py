@@ -15,6 +15,7 @@ from alula.base.errors import SettingsError
 from alula.base.session import Session
 from alula.imaging.preprocess import Preprocessing
 from alula.serving.app import App
+from alula.serving.heap import keep_freed_memory
 from alula.serving.http_front import Front
 from alula.serving.predictor import Predictor
 from alula.serving.settings import ServeSettings
@@ -41,6 +42,7 @@ def run(
     Raises:
         SettingsError: the parts do not fit each other, or the address cannot be taken.
     """
+    keep_freed_memory()
     predictor = Predictor(session, preprocessing, labels, settings)
     try:
         run_in_loop(_until_signalled(App(predictor, settings), announce))
