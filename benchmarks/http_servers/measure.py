@@ -131,6 +131,7 @@ def main() -> None:
                     "median": round(statistics.median(one[figure] for one in rounds), 3),
                     "lowest": round(min(one[figure] for one in rounds), 3),
                     "highest": round(max(one[figure] for one in rounds), 3),
+                    "rounds": [round(one[figure], 3) for one in rounds],
                 }
                 for figure in rounds[0]
             }
