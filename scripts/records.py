@@ -23,10 +23,8 @@ _OTHERS = ("onnxruntime", "openvino")
 def table() -> str:
     """One row for each record: milliseconds of every engine, and how much slower the better of the others is."""
     records = sorted(map(_read, (ROOT / "benchmarks" / "records").glob("*-[12]t.json")), key=_order)
-    head = (
-        "model | threads | alula ms | ONNX Runtime ms | OpenVINO ms | better of both / alula | peak MB, in that order"
-    )
-    lines = [f"| {head} |", "|---|---|---|---|---|---|---|"]
+    head = ("model", "threads", "alula ms", "ONNX Runtime ms", "OpenVINO ms", "better of both / alula")
+    lines = [f"| {' | '.join((*head, 'peak MB, in that order'))} |", "|---" * (len(head) + 1) + "|"]
     for record in records:
         engines = {engine["engine"]: engine for engine in record["engines"]}
         times = {name: engine["median"] * 1e3 for name, engine in engines.items()}
