@@ -31,7 +31,7 @@ differs: largest absolute difference of the outputs from alula's"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_model(parser)
+    add_model(parser, threads="1")
     parser.add_argument("--against", default="", metavar="ENGINES", help="onnxruntime,openvino")
     parser.add_argument("--model", dest="onnx", metavar="FILE.onnx", help="what the others read when MODEL is a plan")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long to measure (default: 10)")

@@ -16,12 +16,12 @@ from alula.base.settings import Settings, read_settings
 _MOST_DIGITS = 18
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """MODEL, --shape, --target, --threads."""
+def add_model(parser: argparse.ArgumentParser, threads: str = "as many as this process may use") -> None:
+    """MODEL, --shape, --target, --threads; `threads` says what the command does when nothing is said."""
     parser.add_argument("model", metavar="MODEL", help="an .onnx model or a compiled .alula plan")
     add_compile(parser)
     parser.add_argument(
-        "--threads", type=count("--threads"), default=0, metavar="N", help="worker threads (default: all allowed)"
+        "--threads", type=count("--threads"), default=0, metavar="N", help=f"threads of a run (default: {threads})"
     )
 
 

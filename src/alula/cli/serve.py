@@ -15,7 +15,7 @@ from alula.cli.options import add_model, add_picture, parse_shapes, settings_of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_model(parser)
+    add_model(parser, threads="1 for each worker")
     add_picture(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: only this machine)")
     parser.add_argument("--port", type=int, default=8000, help="port, 0 for any free one (default: 8000)")
