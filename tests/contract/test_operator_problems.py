@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.operator_problems import PROBLEMS, Problem
+from support.operator_problems import PROBLEMS
 from support.planned import planned, results_of
 from support.plans import RUNNABLE
+from support.problem import Problem
 
 from alula.base.tensors import DType
 from alula.engine.graph.graph import Graph

@@ -14,6 +14,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
     {
         "numpy": "compile",
         "llvmlite": "compile",
+        "ml_dtypes": "compile",
         "PIL": "image",
         "simplejpeg": "image",
         "httptools": "serve",

@@ -15,7 +15,11 @@ from alula.base.errors import InputError
 
 
 class DType(enum.Enum):
-    """An element type; the value is its numpy name."""
+    """An element type; the value is the name that numpy (or ml_dtypes, for what numpy lacks) has for it.
+
+    Types of less than 8 bits take a byte an element in memory. Strings have no fixed size: they exist in graphs and
+    references only, never in a plan.
+    """
 
     FLOAT32 = "float32"
     FLOAT64 = "float64"
@@ -30,6 +34,17 @@ class DType(enum.Enum):
     UINT32 = "uint32"
     UINT64 = "uint64"
     BOOL = "bool"
+    FLOAT8E4M3FN = "float8_e4m3fn"
+    FLOAT8E4M3FNUZ = "float8_e4m3fnuz"
+    FLOAT8E5M2 = "float8_e5m2"
+    FLOAT8E5M2FNUZ = "float8_e5m2fnuz"
+    FLOAT8E8M0 = "float8_e8m0fnu"
+    FLOAT4E2M1 = "float4_e2m1fn"
+    INT4 = "int4"
+    UINT4 = "uint4"
+    INT2 = "int2"
+    UINT2 = "uint2"
+    STRING = "object"
 
     @property
     def itemsize(self) -> int:
@@ -38,12 +53,12 @@ class DType(enum.Enum):
 
     @property
     def format(self) -> str:
-        """The format character of the buffer protocol (PEP 3118); bfloat16 shows as 16-bit integers."""
+        """The format character of the buffer protocol (PEP 3118); what it lacks shows as unsigned integers."""
         return _LAYOUT[self][0]
 
     def __str__(self) -> str:
         """Print as users write it: `float32`."""
-        return self.value
+        return "string" if self is DType.STRING else self.value
 
 
 _LAYOUT = {
@@ -60,6 +75,17 @@ _LAYOUT = {
     DType.UINT32: ("I", 4),
     DType.UINT64: ("Q", 8),
     DType.BOOL: ("?", 1),
+    DType.FLOAT8E4M3FN: ("B", 1),
+    DType.FLOAT8E4M3FNUZ: ("B", 1),
+    DType.FLOAT8E5M2: ("B", 1),
+    DType.FLOAT8E5M2FNUZ: ("B", 1),
+    DType.FLOAT8E8M0: ("B", 1),
+    DType.FLOAT4E2M1: ("B", 1),
+    DType.INT4: ("b", 1),
+    DType.UINT4: ("B", 1),
+    DType.INT2: ("b", 1),
+    DType.UINT2: ("B", 1),
+    DType.STRING: ("P", 0),
 }
 
 

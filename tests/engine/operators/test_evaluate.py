@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.operator_problems import floats, ints, reals
+from support.problem import floats, ints, reals
 
 from alula.base.errors import AlulaError, GraphError, InputError, LimitError, ShapeError, UnsupportedError
 from alula.base.tensors import DType

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.operator_problems import reals
+from support.problem import reals
 
 from alula.base.errors import GraphError, ShapeError
 from alula.base.tensors import DType

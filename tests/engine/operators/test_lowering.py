@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from support.onnx_models import graph_of, one_node_model
-from support.operator_problems import EXTREMES, PROBLEMS, Problem, floats, reals
+from support.operator_problems import PROBLEMS
+from support.problem import EXTREMES, Problem, floats, reals
 
 from alula.engine.graph.formula import Formula, FormulaBuilder, Operand, Register
 from alula.engine.graph.nodes import Array, Node

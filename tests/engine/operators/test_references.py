@@ -9,7 +9,8 @@ import onnxruntime
 import pytest
 from onnx.reference import ReferenceEvaluator
 from support.onnx_models import feeds_of, graph_of, one_node_model
-from support.operator_problems import PROBLEMS, Problem
+from support.operator_problems import PROBLEMS
+from support.problem import Problem
 
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.evaluate import evaluate_graph

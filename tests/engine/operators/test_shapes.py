@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.onnx_models import feeds_of, graph_of, one_node_model
-from support.operator_problems import PROBLEMS, Problem, ints, reals
+from support.operator_problems import PROBLEMS
+from support.problem import Problem, ints, reals
 
 from alula.base.errors import GraphError, ShapeError, UnsupportedError
 from alula.base.tensors import DType

@@ -9,7 +9,7 @@ import onnxruntime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.onnx_models import feeds_of, graph_of, one_node_model
-from support.operator_problems import reals
+from support.problem import reals
 
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.evaluate import evaluate_graph

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from alula.base.errors import PlanFileError
-from alula.base.tensors import DType, Tensor
+from alula.base.tensors import Tensor
 from alula.engine.graph.nodes import Array, Node
+from alula.engine.graph.numpy_dtypes import numpy_dtype
 from alula.engine.operators.evaluate import evaluate
 from alula.engine.program.attributes import decode_attributes
 from alula.engine.runtime.header import HostCall
@@ -45,5 +46,4 @@ def run_host_step(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequ
 
 def as_array(tensor: Tensor) -> Array:
     """The tensor as a numpy array over the same memory."""
-    kind = np.uint16 if tensor.dtype is DType.BFLOAT16 else np.dtype(tensor.dtype.value)
-    return np.frombuffer(tensor.view, kind).reshape(tensor.shape)
+    return np.frombuffer(tensor.view, numpy_dtype(tensor.dtype)).reshape(tensor.shape)
