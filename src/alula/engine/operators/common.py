@@ -28,6 +28,10 @@ class Mismatch(ValueError):  # noqa: N818  not an error yet: it lacks its place
         self.found = found
 
 
+class Excess(Mismatch):
+    """More than a limit allows; becomes a LimitError of the node."""
+
+
 class Refusal(Mismatch):
     """A form of an operator that alula does not have; becomes an UnsupportedError of the node."""
 

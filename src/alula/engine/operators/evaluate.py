@@ -6,6 +6,7 @@ In: a node or graph in its newest form, and arrays. Out: arrays.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators.attributes import attributes_of
 from alula.engine.operators.explain import MISFITS, describe_array, explained
+from alula.engine.operators.nested import GraphRunner, Limits
 from alula.engine.operators.record import Operator
 from alula.engine.operators.table import operator_of
 
@@ -31,12 +33,15 @@ def known_operator(node: Node) -> Operator:
     return operator
 
 
-def evaluate(node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+def evaluate(node: Node, inputs: Sequence[Array | None], runner: GraphRunner | None = None) -> tuple[Array, ...]:
     """Run one node.
+
+    A sequence comes and goes as a list of arrays, an absent optional as None.
 
     Args:
         node: in its newest form (see `upgrade_node`).
         inputs: one array for each input, None where an optional one is left out; never written. Results may view them.
+        runner: runs the graphs that the node holds; left out, one with the usual limits.
 
     Returns:
         One array for each of the node's outputs.
@@ -45,10 +50,12 @@ def evaluate(node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         ShapeError: the inputs do not fit the operator or each other.
         UnsupportedError: the operator, or this form of it, is not known.
         GraphError: a required attribute or input is missing.
-        LimitError: the result does not fit into memory.
+        LimitError: the result does not fit into memory, or its loops never end.
     """
     operator = known_operator(node)
     attributes = attributes_of(operator, node)
+    if operator.nested:
+        attributes["run_graph"] = runner or GraphRunner(_run_nested, Limits())
     arguments = _arguments(operator, node, inputs)
     try:
         with np.errstate(all="ignore"):
@@ -59,7 +66,16 @@ def evaluate(node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
     if len(results) < len(node.outputs):
         found = f"{len(node.outputs)} are asked for"
         raise UnsupportedError(f"{node.label} ({node.op})", f"gives {len(results)} outputs", found)
-    return tuple(np.asarray(array) for array in results[: len(node.outputs)])
+    return tuple(_plain(result) for result in results[: len(node.outputs)])
+
+
+def _plain(result: Any) -> Any:
+    """What a reference gives: numbers as arrays, sequences and absent optionals as they are."""
+    return result if result is None or isinstance(result, list) else np.asarray(result)
+
+
+def _run_nested(graph: Graph, feeds: Mapping[str, Array], runner: GraphRunner) -> dict[str, Array]:
+    return _run(graph, feeds, None, runner)
 
 
 def _arguments(operator: Operator, node: Node, inputs: Sequence[Array | None]) -> list[Array | None]:
@@ -70,10 +86,10 @@ def _arguments(operator: Operator, node: Node, inputs: Sequence[Array | None]) -
     if len(inputs) > len(fixed) and not variadic:
         raise GraphError(place, f"takes at most {len(fixed)} inputs", f"it has {len(inputs)}")
     arguments = [*inputs, *[None] * (len(fixed) - len(inputs))]
-    for name, array in zip(fixed, arguments, strict=False):
-        if array is None and not name.endswith("?"):
+    for index, name in enumerate(fixed):
+        if not node.input(index) and not name.endswith("?"):
             raise GraphError(place, f"needs input {name}", "it is left out")
-    if variadic and (not arguments or any(array is None for array in arguments[len(fixed) :])):
+    if variadic and not operator.nested and (not arguments or not all(node.inputs[len(fixed) :])):
         raise GraphError(place, "needs all of its inputs", "one is left out")
     return arguments
 
@@ -82,6 +98,7 @@ def evaluate_graph(
     graph: Graph,
     feeds: Mapping[str, Array],
     keep: Collection[str] | bool | None = None,  # noqa: FBT001  True stands for all names
+    limits: Limits | None = None,
 ) -> dict[str, Array]:
     """Run a whole graph, node by node.
 
@@ -89,6 +106,7 @@ def evaluate_graph(
         graph: all nodes in their newest form.
         feeds: an array for each input.
         keep: intermediate values to return beside the outputs; True for all. Others are let go after their last use.
+        limits: how much its loops may do.
 
     Returns:
         Arrays by name: the outputs, and what `keep` names. They may view one another, the feeds and the constants.
@@ -100,11 +118,21 @@ def evaluate_graph(
     missing = [value.name for value in graph.inputs if value.name not in feeds]
     if missing:
         raise InputError(f"input {missing[0]}", "needs an array", "nothing is fed")
+    return _run(graph, feeds, keep, GraphRunner(_run_nested, limits or Limits()))
+
+
+def _run(
+    graph: Graph,
+    feeds: Mapping[str, Array],
+    keep: Collection[str] | bool | None,  # noqa: FBT001
+    runner: GraphRunner,
+) -> dict[str, Array]:
     values: dict[str, Array] = {**graph.constants, **feeds}
     kept = set(graph.outputs) | set(keep if isinstance(keep, Collection) else ())
     for node, dead in _with_last_uses(graph):
         arrays = [values[name] if name else None for name in node.inputs]
-        values.update((name, array) for name, array in zip(node.outputs, evaluate(node, arrays), strict=True) if name)
+        results = evaluate(node, arrays, runner)
+        values.update((name, array) for name, array in zip(node.outputs, results, strict=True) if name)
         if keep is not True:
             for name in dead - kept:
                 values.pop(name, None)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from alula.base.errors import AlulaError, LimitError, ShapeError, UnsupportedError
 from alula.engine.graph.nodes import Array, Node
-from alula.engine.operators.common import Mismatch, Refusal, show
+from alula.engine.operators.common import Excess, Mismatch, Refusal, show
 from alula.engine.operators.record import Known
 
 # What numpy and Python raise when sizes or types do not fit.
@@ -24,6 +24,8 @@ def explained(node: Node, shown: Sequence[str], error: Exception) -> AlulaError:
     hint = f"alula show graph MODEL --around {node.label}"
     if isinstance(error, Refusal):
         return UnsupportedError(place, error.needed, error.found, detail=detail)
+    if isinstance(error, Excess):
+        return LimitError(place, error.needed, error.found, detail=detail)
     if isinstance(error, Mismatch):
         return ShapeError(place, error.needed, error.found, hint, detail)
     if isinstance(error, MemoryError):
@@ -31,8 +33,10 @@ def explained(node: Node, shown: Sequence[str], error: Exception) -> AlulaError:
     return ShapeError(place, "needs inputs that fit the operator", str(error), hint, detail)
 
 
-def describe_array(array: Array | None) -> str:
+def describe_array(array: Array | list[Array] | None) -> str:
     """For example `[1, 3, 4, 4] float32`."""
+    if isinstance(array, list):
+        return f"a sequence of {len(array)}"
     return "left out" if array is None else f"{show(array.shape)} {array.dtype}"
 
 

@@ -103,6 +103,8 @@ class Operator:
         select: for the others, chooses a kernel for a node, or None to leave the step to the reference.
         upgrade: rewrites a node of an older version into the newest form: `upgrade(node, version, constant)`, where
             `constant(array)` returns the name of a new constant.
+        nested: whether its attributes hold graphs; `reference` then gets the keyword `run_graph`, a `GraphRunner`. Such
+            a node reads what its graphs capture through its last inputs, which the attribute `captures` names.
         view: whether the output is the first input's bytes under another shape.
         agrees_within: how far native results may be from the reference.
     """
@@ -117,6 +119,7 @@ class Operator:
     lower: Lower | None = None
     select: Select | None = None
     upgrade: Upgrade | None = None
+    nested: bool = False
     view: bool = False
     agrees_within: Tolerance = Tolerance()
     domain: str = ""
