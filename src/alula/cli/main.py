@@ -24,6 +24,7 @@ COMMANDS = {
     "bench": "measure latency, throughput and memory, against other engines too",
     "show": "print a stage of compiling: graph, passes, plan, llvm or asm",
     "check": "compare every step with the reference",
+    "conformance": "run the official ONNX suite and count what passes",
 }
 
 
