@@ -7,7 +7,8 @@ type i64 once they are not; arithmetic on known ones happens here and leaves no 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from alula.engine.kernels.target import Target
 
@@ -82,15 +83,29 @@ class Function:
         head = f"define {linkage}void @{self.name}({', '.join(parameters)}) nounwind {{"
         return "\n".join([head, "entry:", *self._lines, "  ret void", "}", ""])
 
+    @contextmanager
+    def of_width(self, lanes: int) -> Iterator[None]:
+        """Within it, vectors are of another width: for what remains of a row."""
+        before = self.lanes, self.vector
+        self.lanes, self.vector = lanes, f"<{lanes} x float>"
+        yield
+        self.lanes, self.vector = before
+
     # -- control ------------------------------------------------------------------------------------------------------
 
     def loop(
-        self, lo: Index, hi: Index, step: int, body: LoopBody, carried: Sequence[str] = (), kind: str = ""
+        self,
+        lo: Index,
+        hi: Index,
+        step: int,
+        body: LoopBody,
+        carried: Sequence[str] = (),
+        kind: str | Sequence[str] = "",
     ) -> Carried:
         """For index from `lo` below `hi`; `body` gets the index and the carried values and returns the new ones.
 
-        `kind` is the type of the carried values (default: the vector type). A loop of one known trip leaves no loop,
-        one of no trip leaves nothing; a loop of unknown trips tests before the first.
+        `kind` is the type of the carried values (default: the vector type), or one type for each. A loop of one known
+        trip leaves no loop, one of no trip leaves nothing; a loop of unknown trips tests before the first.
         """
         if isinstance(lo, int) and isinstance(hi, int):
             if hi <= lo:
@@ -113,17 +128,17 @@ class Function:
         again = self.op(f"icmp slt i64 {following}, {hi}")
         end = self._block
         self.line(f"br i1 {again}, label %{start}, label %{after}")
-        kind = kind or self.vector
+        kinds = [kind or self.vector] * len(carried) if isinstance(kind, str) else kind
         phis = [f"  {index} = phi i64 [ {lo}, %{before} ], [ {following}, %{end} ]"]
-        for name, first, last in zip(entering, carried, leaving, strict=True):
-            phis.append(f"  {name} = phi {kind} [ {first}, %{before} ], [ {last}, %{end} ]")
+        for name, of, first, last in zip(entering, kinds, carried, leaving, strict=True):
+            phis.append(f"  {name} = phi {of} [ {first}, %{before} ], [ {last}, %{end} ]")
         self._lines[mark:mark] = phis
         self._open(after)
         if certain or not carried:
             return leaving
         results = [self.fresh() for _ in carried]
-        for name, first, last in zip(results, carried, leaving, strict=True):
-            self._lines.append(f"  {name} = phi {kind} [ {first}, %{before} ], [ {last}, %{end} ]")
+        for name, of, first, last in zip(results, kinds, carried, leaving, strict=True):
+            self._lines.append(f"  {name} = phi {of} [ {first}, %{before} ], [ {last}, %{end} ]")
         return results
 
     def when(self, condition: str, body: Callable[[], None]) -> None:
