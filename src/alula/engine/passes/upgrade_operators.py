@@ -36,27 +36,32 @@ def upgrade_operators(graph: Graph) -> Graph:
     if len(graph.nodes) > MOST_NODES:
         raise LimitError(f"model {graph.name}", f"needs at most {MOST_NODES} nodes", f"it has {len(graph.nodes)}")
     work = _Work(graph)
-    nodes = tuple(filter(None, map(work.upgraded, graph.nodes)))
+    upgraded = work.run()
     if work.refused:
         raise _refusal(graph, work.refused, work.kinds)
-    return replace(
-        graph,
-        nodes=nodes,
-        constants={**graph.constants, **work.constants},
-        values={**graph.values, **work.values},
-        opsets=MappingProxyType({**graph.opsets, "": NEWEST_OPSET}),
-    )
+    return upgraded
 
 
 @dataclass
 class _Work:
-    """New constants and refused nodes; owned by one run of the pass."""
+    """New constants and refused nodes; owned by one run of the pass. Graphs inside nodes share the refused ones."""
 
     graph: Graph
     constants: dict[str, Array] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
+
+    def run(self) -> Graph:
+        """The graph in its newest form; without the refused nodes."""
+        nodes = tuple(filter(None, map(self.upgraded, self.graph.nodes)))
+        return replace(
+            self.graph,
+            nodes=nodes,
+            constants={**self.graph.constants, **self.constants},
+            values={**self.graph.values, **self.values},
+            opsets=MappingProxyType({**self.graph.opsets, "": NEWEST_OPSET}),
+        )
 
     def upgraded(self, node: Node) -> Node | None:
         """The newest form, or None, with a line among the refused."""
@@ -75,15 +80,24 @@ class _Work:
             return "alula has no such operator"
         if not version:
             return "the file names no version of this domain"
+        node = self._with_newest_graphs(node)
         try:
             newest = upgrade_node(node, version, self._constant)
             attributes_of(operator_of(newest) or operator, newest)  # Upsample becomes Resize
         except AlulaError as error:
             return f"{error.needed}, {error.found}"
-        names = [name for name in (*node.inputs, *node.outputs) if name in self.graph.values]
-        if any(self.graph.values[name].dtype is DType.BFLOAT16 for name in names):
-            return "dtype bfloat16"
         return node if _is_unchanged(node, newest) else newest
+
+    def _with_newest_graphs(self, node: Node) -> Node:
+        """The node with upgraded graphs among its attributes; they use the versions that the model names."""
+        graphs = {name: graph for name, graph in node.attributes.items() if isinstance(graph, Graph)}
+        if not graphs:
+            return node
+        works = {
+            name: _Work(replace(graph, opsets=self.graph.opsets), refused=self.refused, kinds=self.kinds)
+            for name, graph in graphs.items()
+        }
+        return node.with_attributes(**{name: work.run() for name, work in works.items()})
 
     def _constant(self, array: Array) -> str:
         name = f"constant.{len(self.constants)}"
