@@ -17,6 +17,7 @@ import numpy as np
 from alula.engine.graph.dims import Dim, Shape, static
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.common import Mismatch, agree, known, same_dtypes, show
+from alula.engine.operators.precision import widened
 from alula.engine.operators.record import Inference, Inferred, Operator
 from alula.engine.operators.window import (
     Padding,
@@ -36,20 +37,20 @@ CONV_ATTRIBUTES: Mapping[str, Any] = MappingProxyType(
 
 def convolve(x: Array, w: Array, b: Array | None = None, *, group: int, **attributes: Any) -> Array:
     """Grouped convolution as one matrix product a group over gathered windows (im2col)."""
-    _, outputs = _conv_geometry(x.shape, w.shape, group, attributes)
+    _, outputs = conv_geometry(x.shape, w.shape, group, attributes)
     window = window_of(w.shape[2:], attributes)
     sizes = static(outputs)
-    padded = pad_spatial(x, padding_of(window, x.shape[2:], sizes))
+    padded = pad_spatial(widened(x), padding_of(window, x.shape[2:], sizes))
     windows = windows_of(padded, window, sizes)
     spatial = len(sizes)
     order = (0, 1, *range(2 + spatial, 2 + 2 * spatial), *range(2, 2 + spatial))
     columns = windows.transpose(order).reshape(len(x), group, -1, math.prod(sizes))
-    y = np.matmul(w.reshape(group, w.shape[0] // group, -1), columns)
-    return _biased(y.reshape(len(x), w.shape[0], *sizes), b)
+    y = np.matmul(widened(w).reshape(group, w.shape[0] // group, -1), columns)
+    return _biased(y.reshape(len(x), w.shape[0], *sizes), b).astype(x.dtype, copy=False)
 
 
 def _biased(y: Array, b: Array | None) -> Array:
-    return y if b is None else y + b.reshape(-1, *(1,) * (y.ndim - 2))
+    return y if b is None else y + widened(b).reshape(-1, *(1,) * (y.ndim - 2))
 
 
 def infer_conv(at: Inference) -> Inferred:
@@ -57,12 +58,17 @@ def infer_conv(at: Inference) -> Inferred:
     same_dtypes(at, (0, 1, 2))
     x, w = at.shape(0), at.shape(1)
     attributes = dict(at.attributes)
-    channels, sizes = _conv_geometry(x, w, attributes.pop("group"), attributes)
+    channels, sizes = conv_geometry(x, w, attributes.pop("group"), attributes)
     _check_bias(at, channels)
     return [(at.dtype(0), (x[0], channels, *sizes))]
 
 
-def _conv_geometry(x: Shape, w: Shape, group: int, attributes: dict[str, Any]) -> tuple[Dim, Shape]:
+def conv_geometry(x: Shape, w: Shape, group: int, attributes: dict[str, Any]) -> tuple[Dim, Shape]:
+    """Output channels and spatial sizes of a convolution.
+
+    Raises:
+        Mismatch: ranks, channels or kernel do not fit.
+    """
     _check_ranks(x, w)
     kernel = _kernel(w, attributes)
     if group < 1 or not agree(w[1] * group, x[1]):
@@ -99,13 +105,13 @@ def convolve_transposed(x: Array, w: Array, b: Array | None = None, *, group: in
     window = window_of(w.shape[2:], attributes)
     sizes = static(outputs)
     padding = _transposed_padding(window, x.shape[2:], sizes, attributes)
-    rows = x.reshape(len(x), group, -1, math.prod(x.shape[2:]))
-    kernels = w.reshape(group, w.shape[0] // group, -1).transpose(0, 2, 1)
+    rows = widened(x).reshape(len(x), group, -1, math.prod(x.shape[2:]))
+    kernels = widened(w).reshape(group, w.shape[0] // group, -1).transpose(0, 2, 1)
     parts = np.matmul(kernels, rows).reshape(len(x), channels, *w.shape[2:], *x.shape[2:])
     full = [before + size + max(after, 0) for size, (before, after) in zip(sizes, padding, strict=True)]
     y = _scatter(parts, window, full)
     cut = [slice(before, before + size) for size, (before, _) in zip(sizes, padding, strict=True)]
-    return _biased(y[(slice(None), slice(None), *cut)], b)
+    return _biased(y[(slice(None), slice(None), *cut)], b).astype(x.dtype, copy=False)
 
 
 def _scatter(parts: Array, window: Window, full: Sequence[int]) -> Array:

@@ -16,6 +16,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape, static
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.common import Mismatch, show
+from alula.engine.operators.precision import widened
 from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator
 from alula.engine.operators.window import (
     Window,
@@ -50,11 +51,12 @@ def max_pool(x: Array, *, storage_order: int, **attributes: Any) -> tuple[Array,
     window = _checked_window(x.shape, attributes)
     sizes = static(output_sizes(window, x.shape[2:]))
     padding = padding_of(window, x.shape[2:], sizes)
-    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    windows = windows_of(_padded(x, window, sizes, lowest), window, sizes)
+    wide = widened(x)
+    lowest = -np.inf if wide.dtype.kind == "f" else np.iinfo(wide.dtype).min
+    windows = windows_of(_padded(wide, window, sizes, lowest), window, sizes)
     flat = windows.reshape(*x.shape[:2], *sizes, -1)
     best = flat.argmax(-1)
-    y = np.take_along_axis(flat, best[..., None], -1)[..., 0]
+    y = np.take_along_axis(flat, best[..., None], -1)[..., 0].astype(x.dtype, copy=False)
     starts = np.asarray([before for before, _ in padding])
     return y, _positions(best, window, x.shape, starts, column_major=bool(storage_order))
 
@@ -85,11 +87,12 @@ def average_pool(x: Array, *, count_include_pad: int, **attributes: Any) -> Arra
     window = _checked_window(x.shape, attributes)
     sizes = static(output_sizes(window, x.shape[2:]))
     axes = tuple(range(-len(sizes), 0))
-    total = windows_of(_padded(x, window, sizes, 0), window, sizes).sum(axes, dtype=x.dtype)
+    wide = widened(x)
+    total = windows_of(_padded(wide, window, sizes, 0), window, sizes).sum(axes, dtype=wide.dtype)
     padding = padding_of(window, x.shape[2:], sizes)
-    counted = pad_spatial(np.ones((1, 1, *x.shape[2:]), x.dtype), padding, 1 if count_include_pad else 0)
+    counted = pad_spatial(np.ones((1, 1, *x.shape[2:]), wide.dtype), padding, 1 if count_include_pad else 0)
     more = tuple((0, rows) for rows in overhang(window, counted.shape[2:], sizes))
-    count = windows_of(pad_spatial(counted, more), window, sizes).sum(axes, dtype=x.dtype)
+    count = windows_of(pad_spatial(counted, more), window, sizes).sum(axes, dtype=wide.dtype)
     return np.asarray(total / count, x.dtype)
 
 
@@ -102,6 +105,13 @@ def _infer_global(at: Inference) -> Inferred:
 
 def _spatial(x: Array) -> tuple[int, ...]:
     return tuple(range(2, x.ndim))
+
+
+def global_average(x: Array) -> Array:
+    """The mean over all spatial axes, which stay as axes of 1."""
+    wide = widened(x)
+    total = wide.sum(_spatial(x), keepdims=True, dtype=wide.dtype)
+    return np.asarray(total / wide.dtype.type(math.prod(x.shape[2:])), x.dtype)
 
 
 MAX_POOL = Operator(
@@ -130,7 +140,7 @@ GLOBAL_AVERAGE_POOL = Operator(
     since=(1, 22),
     inputs=("x",),
     infer=_infer_global,
-    reference=lambda x: x.sum(_spatial(x), keepdims=True, dtype=x.dtype) / x.dtype.type(math.prod(x.shape[2:])),
+    reference=global_average,
     summary="The mean over all spatial axes.",
 )
 
@@ -139,7 +149,7 @@ GLOBAL_MAX_POOL = Operator(
     since=(1, 22),
     inputs=("x",),
     infer=_infer_global,
-    reference=lambda x: x.max(_spatial(x), keepdims=True),
+    reference=lambda x: widened(x).max(_spatial(x), keepdims=True).astype(x.dtype, copy=False),
     summary="The largest element over all spatial axes.",
 )
 

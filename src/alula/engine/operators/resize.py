@@ -1,11 +1,11 @@
-"""Resampling: nearest and linear, axis by axis.
+"""Resampling: nearest, linear and cubic, axis by axis.
 
-In: x; scales (float32) or sizes (int64). Out: x at another resolution, in its dtype.
+In: x; scales (float32) or sizes (int64); roi for tf_crop_and_resize. Out: x at another resolution, in its dtype.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +23,9 @@ from alula.engine.operators.common import (
     with_input,
     without,
 )
+from alula.engine.operators.precision import is_real, widened
 from alula.engine.operators.record import Inference, Inferred, Operator, UnknownShape
+from alula.engine.operators.resample import COORDINATES, NEAREST, Line, Taps, taps_of
 
 _OPSET_ROI = 11
 _ATTRIBUTES = MappingProxyType(
@@ -50,72 +52,18 @@ class AxisScale:
     scale: float
 
 
-@dataclass(frozen=True)
-class _Line:
-    """One axis with its numbers known."""
-
-    before: int
-    after: int
-    scale: float
-
-    @property
-    def exact(self) -> float:
-        """The output size before it was rounded."""
-        return self.before * self.scale
-
-    @property
-    def places(self) -> Array:
-        """Output positions 0, 1, ... as float64."""
-        return np.arange(self.after, dtype=np.float64)
-
-
-def _half_pixel(line: _Line) -> Array:
-    return (line.places + 0.5) / line.scale - 0.5
-
-
-def _pytorch_half_pixel(line: _Line) -> Array:
-    return np.full(line.after, -0.5) if line.exact == 1 else _half_pixel(line)
-
-
-def _align_corners(line: _Line) -> Array:
-    return line.places * 0 if line.exact == 1 else line.places * (line.before - 1) / (line.exact - 1)
-
-
-def _half_pixel_symmetric(line: _Line) -> Array:
-    return line.before / 2 * (1 - line.after / line.exact) + _half_pixel(line)
-
-
-# Input coordinate of each output element (ONNX, Resize, coordinate_transformation_mode).
-_COORDINATES: dict[str, Callable[[_Line], Array]] = {
-    "half_pixel": _half_pixel,
-    "pytorch_half_pixel": _pytorch_half_pixel,
-    "align_corners": _align_corners,
-    "asymmetric": lambda line: line.places / line.scale,
-    "half_pixel_symmetric": _half_pixel_symmetric,
-}
-
-# Input element nearest to a coordinate. `simple` is what Resize 10 and Upsample did, written by upgrades only.
-_NEAREST: dict[str, Callable[[Array, float], Array]] = {
-    "round_prefer_floor": lambda x, _: np.ceil(x - 0.5),
-    "round_prefer_ceil": lambda x, _: np.floor(x + 0.5),
-    "floor": lambda x, _: np.floor(x),
-    "ceil": lambda x, _: np.ceil(x),
-    "simple": lambda x, scale: np.ceil(x) if scale < 1 else np.floor(x),
-}
-
-
 def check_resize(attributes: Any) -> None:
     """Refuse the forms that alula does not have.
 
     Raises:
-        Refusal: cubic, antialiased, or tf_crop_and_resize.
+        Refusal: a word that the standard does not know, or antialiased nearest neighbours.
     """
     for name, allowed in (
-        ("mode", ("nearest", "linear")),
-        ("coordinate_transformation_mode", tuple(_COORDINATES)),
-        ("nearest_mode", tuple(_NEAREST)),
+        ("mode", ("nearest", "linear", "cubic")),
+        ("coordinate_transformation_mode", tuple(COORDINATES)),
+        ("nearest_mode", tuple(NEAREST)),
         ("keep_aspect_ratio_policy", ("stretch", "not_larger", "not_smaller")),
-        ("antialias", (0,)),
+        ("antialias", (0,) if attributes["mode"] == "nearest" else (0, 1)),
     ):
         if attributes[name] not in allowed:
             raise Refusal(f"{name} must be {' or '.join(map(str, allowed))}", f"it is {attributes[name]}")
@@ -147,7 +95,8 @@ def resized_axes(x: Shape, scales: Array | None, sizes: Array | None, attributes
 def _by_scale(x: Shape, axis: int, scale: float) -> AxisScale:
     dim = x[axis]
     if isinstance(dim, int):
-        return AxisScale(axis, int(np.floor(dim * scale)), scale)
+        # ONNX's shape inference multiplies in float32: 10 rows times float32(0.7) are 7, in float64 they would be 6.
+        return AxisScale(axis, int(np.floor(np.float32(dim) * np.float32(scale))), scale)
     if scale.is_integer():
         return AxisScale(axis, dim * int(scale), scale)
     if (1 / scale).is_integer():
@@ -178,45 +127,54 @@ def _length(dim: Dim) -> int:
 def resize(
     x: Array, roi: Array | None = None, scales: Array | None = None, sizes: Array | None = None, **attributes: Any
 ) -> Array:
-    """X resampled, one axis after the other."""
-    del roi  # only tf_crop_and_resize reads it
+    """X resampled, one axis after the other; integers are computed in float64 and rounded once."""
     check_resize(attributes)
-    y = x
-    for change in resized_axes(x.shape, scales, sizes, attributes):
-        line = _Line(x.shape[change.axis], _length(change.size), change.scale)
-        if line.before == line.after and line.scale == 1:
-            continue
-        y = _resample(y, change.axis, line, attributes)
+    y = widened(x)
+    for axis, line in lines_of(x.shape, (roi, scales, sizes), attributes):
+        y = _resample(y, axis, taps_of(line, attributes), attributes)
     return _rounded(y, x.dtype)
 
 
-def _resample(x: Array, axis: int, line: _Line, attributes: Any) -> Array:
-    coordinates = _COORDINATES[attributes["coordinate_transformation_mode"]](line)
-    if attributes["mode"] == "nearest":
-        nearest = _NEAREST[attributes["nearest_mode"]](coordinates, line.scale)
-        return x.take(np.clip(nearest, 0, line.before - 1).astype(np.intp), axis)
-    lower = np.floor(coordinates)
-    neighbours = np.stack([lower, lower + 1]).astype(np.intp)
-    weights = np.stack([1 - (coordinates - lower), coordinates - lower])
-    if attributes["exclude_outside"]:
-        weights = np.where((neighbours < 0) | (neighbours >= line.before), 0, weights)
-        weights /= weights.sum(0)
-    return _blend(x, axis, np.clip(neighbours, 0, line.before - 1), weights)
+def lines_of(
+    x: tuple[int, ...], inputs: tuple[Array | None, Array | None, Array | None], attributes: Mapping[str, Any]
+) -> list[tuple[int, Line]]:
+    """The axes that change, each with its numbers; `inputs` are roi, scales and sizes.
+
+    Raises:
+        Mismatch: tf_crop_and_resize lacks its roi; and as `resized_axes`.
+    """
+    roi, scales, sizes = inputs
+    found = []
+    changes = resized_axes(x, scales, sizes, attributes)
+    crops = attributes["coordinate_transformation_mode"] == "tf_crop_and_resize"
+    if crops and (roi is None or roi.size != 2 * len(changes)):
+        raise Mismatch(f"tf_crop_and_resize needs {2 * len(changes)} numbers as roi", "it has other or none")
+    for place, change in enumerate(changes):
+        part = (0.0, 1.0)
+        if crops and roi is not None:
+            part = float(roi[place]), float(roi[place + len(changes)])
+        line = Line(x[change.axis], _length(change.size), change.scale, part)
+        if line.before != line.after or line.scale != 1 or part != (0.0, 1.0):
+            found.append((change.axis, line))
+    return found
 
 
-def _blend(x: Array, axis: int, neighbours: Array, weights: Array) -> Array:
-    """Weighted sum of two neighbours along an axis; integers are computed in float64."""
-    kind = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
+def _resample(x: Array, axis: int, taps: Taps, attributes: Mapping[str, Any]) -> Array:
     column = (-1, *(1,) * (x.ndim - 1 - axis))
-    parts = [
-        x.take(place, axis) * weight.astype(kind).reshape(column)
-        for place, weight in zip(neighbours, weights, strict=True)
-    ]
-    return np.asarray(parts[0] + parts[1], kind)
+    if attributes["mode"] == "nearest":
+        y = x.take(taps.indices[:, 0], axis)
+    else:
+        kind = x.dtype if is_real(x.dtype) else np.dtype(np.float64)
+        y = np.zeros((*x.shape[:axis], len(taps.indices), *x.shape[axis + 1 :]), kind)
+        for index, weight in zip(taps.indices.T, taps.weights.T, strict=True):
+            y += x.take(index, axis) * weight.astype(kind).reshape(column)
+    if taps.outside.any():
+        y = np.where(taps.outside.reshape(column), np.asarray(attributes["extrapolation_value"], y.dtype), y)
+    return y
 
 
 def _rounded(y: Array, dtype: Any) -> Array:
-    if y.dtype == dtype or dtype.kind == "f":
+    if y.dtype == dtype or is_real(dtype):
         return y.astype(dtype, copy=False)
     ends = np.iinfo(dtype)
     return np.clip(np.rint(y), ends.min, ends.max).astype(dtype)
@@ -259,7 +217,7 @@ RESIZE = Operator(
     infer=_infer_resize,
     reference=resize,
     upgrade=_upgrade_resize,
-    summary="Another resolution, by nearest or linear interpolation.",
+    summary="Another resolution, by nearest, linear or cubic interpolation.",
 )
 
 

@@ -12,10 +12,17 @@ from types import MappingProxyType
 from alula.engine.graph.nodes import Node
 from alula.engine.operators import (
     activation,
+    activation_more,
     arithmetic,
+    bitwise,
+    boxes,
     compare,
     constant,
     conv,
+    convert,
+    crop,
+    deform,
+    grid,
     internal,
     join,
     matmul,
@@ -26,8 +33,11 @@ from alula.engine.operators import (
     pool,
     reduce,
     resize,
+    roi,
+    rounding,
     shape,
     tile,
+    trigonometry,
 )
 from alula.engine.operators.native import SELECTIONS
 from alula.engine.operators.record import Operator
@@ -36,8 +46,9 @@ from alula.engine.operators.record import Operator
 NEWEST_OPSET = 28
 
 _FILES = (
-    activation, arithmetic, compare, constant, conv, internal, join, matmul, move, normalise, pad, pick, pool, reduce,
-    resize, shape, tile,
+    activation, activation_more, arithmetic, bitwise, boxes, compare, constant, conv, convert, crop, deform, grid,
+    internal, join, matmul, move, normalise, pad, pick, pool, reduce, resize, roi, rounding, shape, tile,
+    trigonometry,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
