@@ -54,6 +54,7 @@ OPERATORS = (
     _relation("GreaterOrEqual", (12, 16), np.greater_equal, "a >= b."),
     _relation("And", (1, 7), np.logical_and, "Both."),
     _relation("Or", (1, 7), np.logical_or, "One or both."),
+    _relation("Xor", (1, 7), np.logical_xor, "One, not both."),
     NOT,
     WHERE,
 )

@@ -1,6 +1,6 @@
-"""Constants, ranges, shapes as data, and conversions of dtype.
+"""Constants, ranges, and shapes as data.
 
-In: attributes or shapes. Out: arrays; Cast gives x in another dtype.
+In: attributes or shapes. Out: arrays.
 """
 
 from __future__ import annotations
@@ -14,30 +14,15 @@ import numpy as np
 
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array
-from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
+from alula.engine.graph.numpy_dtypes import dtype_of
 from alula.engine.operators.common import Mismatch, Refusal, integers
-from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator
+from alula.engine.operators.record import Inference, Inferred, Operator
 
-# bfloat16 is left out: numpy has no such type.
-DTYPES: Mapping[int, DType] = MappingProxyType(
-    {number: dtype for number, dtype in ONNX_DTYPES.items() if dtype is not DType.BFLOAT16}
-)
 _VALUE_DTYPES = MappingProxyType(
     {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 )
 _VALUE_NAMES = ("value", *_VALUE_DTYPES, "value_string", "value_strings", "sparse_value")
 _ZERO = np.zeros(1, np.float32)
-
-
-def dtype_of(number: int) -> DType:
-    """The dtype behind ONNX's number.
-
-    Raises:
-        Refusal: alula does not compute with it.
-    """
-    if number not in DTYPES:
-        raise Refusal(f"`to` must be one of {', '.join(map(str, DTYPES.values()))}", f"it is ONNX type {number}")
-    return DTYPES[number]
 
 
 def constant(**values: Any) -> Array:
@@ -53,7 +38,7 @@ def constant(**values: Any) -> Array:
 
 def _infer_constant(at: Inference) -> Inferred:
     array = constant(**at.attributes)
-    return [(DType(array.dtype.name), array.shape)]
+    return [(dtype_of(array), array.shape)]
 
 
 def _filler(value: Array | None) -> Array:
@@ -64,7 +49,7 @@ def _infer_filled(at: Inference) -> Inferred:
     shape = integers(at.constant(0))
     if any(dim < 0 for dim in shape):
         raise Mismatch("sizes must be at least 0", f"they are {list(shape)}")
-    return [(DType(_filler(at.attributes["value"]).dtype.name), shape)]
+    return [(dtype_of(_filler(at.attributes["value"])), shape)]
 
 
 def fill(shape: Array, *, value: Array | None) -> Array:
@@ -103,16 +88,6 @@ def _infer_shape(at: Inference) -> Inferred:
 def _part(attributes: Mapping[str, Any]) -> slice:
     return slice(attributes["start"], attributes["end"])
 
-
-CAST = Operator(
-    name="Cast",
-    since=(6, 9, 13, 19, 21, 23, 24, 25, 28),
-    inputs=("x",),
-    attributes=MappingProxyType({"to": REQUIRED, "saturate": 1, "round_mode": "up"}),
-    infer=lambda at: [(dtype_of(at.attributes["to"]), at.shape(0))],
-    reference=lambda x, *, to, **_: x.astype(dtype_of(to).value),
-    summary="Another dtype; saturate and round_mode concern 8-bit floats only, which are refused.",
-)
 
 CONSTANT = Operator(
     name="Constant",
@@ -163,4 +138,4 @@ SIZE = Operator(
     summary="The number of elements as int64.",
 )
 
-OPERATORS = (CAST, CONSTANT, CONSTANT_OF_SHAPE, RANGE, SHAPE, SIZE)
+OPERATORS = (CONSTANT, CONSTANT_OF_SHAPE, RANGE, SHAPE, SIZE)

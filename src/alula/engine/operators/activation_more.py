@@ -1,0 +1,97 @@
+"""Activation functions that are seldom met, elementwise.
+
+In: x of any shape; SwiGLU a gate beside it. Out: y of the same shape and dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+import numpy as np
+
+from alula.engine.graph.nodes import Array
+from alula.engine.operators.activation import swish
+from alula.engine.operators.common import Mismatch, agree, same_as, same_dtypes, show
+from alula.engine.operators.record import Inference, Inferred, Operator
+from alula.engine.operators.storage import in_float32
+
+# Klambauer et al., "Self-Normalizing Neural Networks", 2017; the numbers as the standard rounds them to float32.
+_SELU_ALPHA = 1.67326319217681884765625
+_SELU_GAMMA = 1.05070102214813232421875
+
+
+def _of(x: Array, value: float) -> Array:
+    """A literal in the dtype of an array."""
+    return np.asarray(value, x.dtype)
+
+
+def selu(x: Array, *, alpha: float, gamma: float) -> Array:
+    """Gamma times x where positive, else alpha (exp(x) - 1)."""
+    below = np.expm1(np.minimum(x, _of(x, 0))) * _of(x, alpha)
+    return np.asarray(np.where(x > 0, x, below) * _of(x, gamma), x.dtype)
+
+
+def celu(x: Array, *, alpha: float) -> Array:
+    """max(0, x) + min(0, alpha (exp(x / alpha) - 1)) (Barron 2017)."""
+    below = np.expm1(np.minimum(x, _of(x, 0)) / _of(x, alpha)) * _of(x, alpha)
+    return np.maximum(x, _of(x, 0)) + below
+
+
+def thresholded_relu(x: Array, *, alpha: float) -> Array:
+    """X where above alpha, else 0."""
+    return np.where(x > _of(x, alpha), x, _of(x, 0))
+
+
+def shrink(x: Array, *, bias: float, lambd: float) -> Array:
+    """Towards 0 by `bias` outside [-lambd, lambd], and 0 inside."""
+    return np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0)).astype(x.dtype)
+
+
+def softsign(x: Array) -> Array:
+    """X / (1 + |x|)."""
+    return np.asarray(x / (_of(x, 1) + np.abs(x)), x.dtype)
+
+
+def swiglu(gate: Array, x: Array, *, alpha: float) -> Array:
+    """Swish of the gate, times x (Shazeer, "GLU Variants Improve Transformer", 2020)."""
+    return np.asarray(swish(gate, alpha=alpha) * x, x.dtype)
+
+
+def _infer_swiglu(at: Inference) -> Inferred:
+    same_dtypes(at, (0, 1))
+    gate, x = at.shape(0), at.shape(1)
+    if len(gate) != len(x) or not all(map(agree, gate, x)):
+        raise Mismatch(f"the gate must have the shape {show(x)}", f"it is {show(gate)}")
+    return [(at.dtype(0), x)]
+
+
+def _elementwise(
+    name: str, since: tuple[int, ...], reference: Callable[..., Array], summary: str, **attributes: float
+) -> Operator:
+    return Operator(
+        name=name, since=since, inputs=("x",), attributes=MappingProxyType(attributes), infer=same_as(),
+        reference=in_float32(reference), summary=summary,
+    )  # fmt: skip
+
+
+SWIGLU = Operator(
+    name="SwiGLU",
+    since=(28,),
+    inputs=("gate", "x"),
+    attributes=MappingProxyType({"alpha": 1.0}),
+    infer=_infer_swiglu,
+    reference=in_float32(swiglu),
+    summary="x times the Swish of a gate.",
+)
+
+OPERATORS = (
+    _elementwise("Selu", (1, 6, 22), selu, "gamma times x where positive, else gamma alpha (exp(x) - 1).",
+                 alpha=_SELU_ALPHA, gamma=_SELU_GAMMA),
+    _elementwise("Celu", (12, 28), celu, "max(0, x) + min(0, alpha (exp(x / alpha) - 1)).", alpha=1.0),
+    _elementwise("ThresholdedRelu", (10, 22), thresholded_relu, "x where above alpha, else 0.", alpha=1.0),
+    _elementwise("Shrink", (9,), shrink, "Towards 0 by `bias` outside [-lambd, lambd], and 0 inside.",
+                 bias=0.0, lambd=0.5),
+    _elementwise("Softsign", (1, 22), softsign, "x / (1 + |x|)."),
+    SWIGLU,
+)  # fmt: skip

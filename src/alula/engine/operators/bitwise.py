@@ -1,0 +1,60 @@
+"""Operations on the bits of integers, elementwise, with numpy's broadcasting.
+
+In: integer arrays of one dtype. Out: an array of their joint shape in that dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from alula.engine.graph.nodes import Array
+from alula.engine.operators.common import Refusal, broadcast, same_as
+from alula.engine.operators.record import REQUIRED, Operator
+
+
+def shift(x: Array, by: Array, *, direction: str) -> Array:
+    """X shifted; by more bits than there are (or a negative count) only the sign's own extension remains."""
+    if direction not in ("LEFT", "RIGHT"):
+        raise Refusal("direction must be LEFT or RIGHT", f"it is {direction}")
+    bits = x.dtype.itemsize * 8
+    outside = (by < 0) | (by >= bits)
+    count = np.where(outside, 0, by).astype(x.dtype)
+    if direction == "LEFT":
+        return np.where(outside, x.dtype.type(0), np.left_shift(x, count))
+    return np.where(outside, np.where(x < 0, -1, 0).astype(x.dtype), np.right_shift(x, count))
+
+
+def _binary(name: str, reference: Callable[..., Any], summary: str) -> Operator:
+    return Operator(name=name, since=(18,), inputs=("a", "b"), infer=broadcast(), reference=reference, summary=summary)
+
+
+BIT_SHIFT = Operator(
+    name="BitShift",
+    since=(11, 28),
+    inputs=("x", "by"),
+    attributes=MappingProxyType({"direction": REQUIRED}),
+    infer=broadcast(),
+    reference=shift,
+    summary="x shifted to the left or, keeping its sign, to the right.",
+)
+
+BITWISE_NOT = Operator(
+    name="BitwiseNot",
+    since=(18,),
+    inputs=("x",),
+    infer=same_as(),
+    reference=np.invert,
+    summary="All bits turned.",
+)
+
+OPERATORS = (
+    BIT_SHIFT,
+    BITWISE_NOT,
+    _binary("BitwiseAnd", np.bitwise_and, "Bits that both have."),
+    _binary("BitwiseOr", np.bitwise_or, "Bits that one or both have."),
+    _binary("BitwiseXor", np.bitwise_xor, "Bits that only one has."),
+)

@@ -1,0 +1,62 @@
+"""Rounding, signs, remainders, and questions about single floats; elementwise.
+
+In: x, or a and b that broadcast together. Out: the dtype of the first, or bool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from alula.base.tensors import DType
+from alula.engine.graph.nodes import Array
+from alula.engine.operators.common import Refusal, broadcast, same_as
+from alula.engine.operators.record import Inference, Inferred, Operator
+from alula.engine.operators.storage import in_float32
+
+
+def modulo(a: Array, b: Array, *, fmod: int) -> Array:
+    """The remainder of a / b: with the sign of b, or with `fmod` that of a, as C has it."""
+    if fmod not in (0, 1):
+        raise Refusal("fmod must be 0 or 1", f"it is {fmod}")
+    return np.asarray(np.fmod(a, b) if fmod else np.mod(a, b), a.dtype)
+
+
+def is_infinite(x: Array, *, detect_negative: int, detect_positive: int) -> Array:
+    """Where x is infinite, on the asked sides."""
+    both: Array = np.isinf(x)
+    return both & (((x < 0) & bool(detect_negative)) | ((x > 0) & bool(detect_positive)))
+
+
+def _bools(at: Inference) -> Inferred:
+    return [(DType.BOOL, at.shape(0))]
+
+
+def _unary(name: str, since: tuple[int, ...], reference: Callable[..., Any], summary: str, **more: Any) -> Operator:
+    return Operator(
+        name=name, since=since, inputs=("x",), infer=more.pop("infer", same_as()), reference=in_float32(reference),
+        summary=summary, **more,
+    )  # fmt: skip
+
+
+MOD = Operator(
+    name="Mod",
+    since=(10, 13, 28),
+    inputs=("a", "b"),
+    attributes=MappingProxyType({"fmod": 0}),
+    infer=broadcast(),
+    reference=in_float32(modulo),
+    summary="The remainder of a / b, with the sign of b, or of a with `fmod`.",
+)
+
+OPERATORS = (
+    _unary("Round", (11, 22), np.rint, "To the nearest whole number, halves to the even one."),
+    _unary("Sign", (9, 13), np.sign, "-1, 0 or 1."),
+    _unary("IsNaN", (9, 13, 20), np.isnan, "Where x is not a number.", infer=_bools),
+    _unary("IsInf", (10, 20), is_infinite, "Where x is infinite.", infer=_bools,
+           attributes=MappingProxyType({"detect_negative": 1, "detect_positive": 1})),
+    MOD,
+)  # fmt: skip
