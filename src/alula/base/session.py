@@ -59,6 +59,7 @@ class OpenOptions:
         threads: worker threads of a run; 0 is as many as this process may use.
         shapes: input shapes by name, for models with symbolic dimensions; those not named are bound at first use.
         target: the instruction set to compile for; empty is this machine's best.
+        disable: names of passes to leave out.
         progress: called while a model is compiled, with (stage, parts done, parts in all).
     """
 
@@ -66,4 +67,5 @@ class OpenOptions:
     threads: int = 0
     shapes: Mapping[str, tuple[int, ...]] | None = None
     target: str = ""
+    disable: frozenset[str] = frozenset()
     progress: Callable[[str, int, int], None] | None = None
