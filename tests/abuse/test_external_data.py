@@ -110,10 +110,10 @@ def test_empty_data_file_is_refused(folder: Path) -> None:
 
 
 def test_bytes_claimed_again_and_again_are_refused(folder: Path) -> None:
-    """Attack: many bfloat16 tensors over the same bytes, each of which would be widened in memory."""
+    """Attack: many packed tensors over the same bytes, each of which would be unpacked in memory."""
     (folder / "w.bin").write_bytes(bytes(1 << 16))
     tensors = [
-        TensorProto(name=f"w{i}", data_type=TensorProto.BFLOAT16, dims=[1 << 15], data_location=TensorProto.EXTERNAL)
+        TensorProto(name=f"w{i}", data_type=TensorProto.INT4, dims=[1 << 17], data_location=TensorProto.EXTERNAL)
         for i in range(50)
     ]
     for tensor in tensors:

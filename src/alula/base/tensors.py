@@ -81,12 +81,19 @@ _LAYOUT = {
     DType.FLOAT8E5M2FNUZ: ("B", 1),
     DType.FLOAT8E8M0: ("B", 1),
     DType.FLOAT4E2M1: ("B", 1),
-    DType.INT4: ("b", 1),
+    DType.INT4: ("B", 1),
     DType.UINT4: ("B", 1),
-    DType.INT2: ("b", 1),
+    DType.INT2: ("B", 1),
     DType.UINT2: ("B", 1),
     DType.STRING: ("P", 0),
 }
+
+# Types that neither Python's buffers nor numpy's array interface can name: they travel as unsigned integers. Those of
+# less than 8 bits stand in the lowest bits of their byte.
+BITS = frozenset(
+    {DType.BFLOAT16, DType.FLOAT8E4M3FN, DType.FLOAT8E4M3FNUZ, DType.FLOAT8E5M2, DType.FLOAT8E5M2FNUZ}
+    | {DType.FLOAT8E8M0, DType.FLOAT4E2M1, DType.INT4, DType.UINT4, DType.INT2, DType.UINT2}
+)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,15 @@ from alula.engine.importers.external import ExternalFiles
 from alula.engine.importers.onnx_tensor import read_tensor
 from alula.engine.importers.wire import Wire
 
-NUMBERS = sorted(set(ONNX_DTYPES) - {TensorProto.BFLOAT16})
+NUMBERS = sorted(set(ONNX_DTYPES) - {TensorProto.STRING})
 VALUES = [0, 1, 100, 7, 5, 127]
+SMALL: dict[int, int] = {
+    TensorProto.INT4: 3,
+    TensorProto.UINT4: 3,
+    TensorProto.FLOAT4E2M1: 3,
+    TensorProto.INT2: 1,
+    TensorProto.UINT2: 3,
+}
 
 
 def read(tensor: TensorProto) -> Array:
@@ -26,7 +33,7 @@ def read(tensor: TensorProto) -> Array:
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: ONNX_DTYPES[number].value)
 def test_raw_and_typed_data_read_as_the_onnx_library_reads_them(number: int) -> None:
     """Both places where a tensor may keep its elements give the same array."""
-    values = [bool(v) for v in VALUES] if number == TensorProto.BOOL else VALUES
+    values = [bool(v) for v in VALUES] if number == TensorProto.BOOL else [v & SMALL.get(number, 127) for v in VALUES]
     typed = helper.make_tensor("t", number, [2, 3], values)
     raw = numpy_helper.from_array(numpy_helper.to_array(typed), "t")
     assert raw.HasField("raw_data")
@@ -43,14 +50,39 @@ def test_negative_typed_integers_keep_their_sign(number: int) -> None:
     assert read(helper.make_tensor("t", number, [2], [-1, -128])).tolist() == [-1, -128]
 
 
-def test_bfloat16_widens_to_float32() -> None:
-    """numpy has no bfloat16; float32 holds each of its values exactly."""
+def test_bfloat16_data_is_a_view() -> None:
+    """Two bytes an element, as in the file: models are large."""
     array = np.array([1.5, -3.140625, 0], ml_dtypes.bfloat16)
     raw = TensorProto(data_type=TensorProto.BFLOAT16, dims=[3], raw_data=array.tobytes())
-    typed = TensorProto(data_type=TensorProto.BFLOAT16, dims=[3], int32_data=array.view(np.uint16).tolist())
+
+    found = read(raw)
+
+    np.testing.assert_array_equal(found, array, strict=True)
+    assert not found.flags.owndata
+
+
+@pytest.mark.parametrize("name", ["INT4", "UINT4", "FLOAT4E2M1", "INT2", "UINT2"])
+@pytest.mark.parametrize("count", range(9))
+def test_packed_elements_of_any_number_come_apart(name: str, count: int) -> None:
+    """Several elements share a byte, the first in its lowest bits; the last byte may have room left."""
+    number = TensorProto.DataType.Value(name)
+    raw = helper.make_tensor("t", number, [count], bytes(range(0x91, 0x91 + -(-count * _bits(name) // 8))), raw=True)
+    typed = TensorProto(data_type=number, dims=[count], int32_data=raw.raw_data)
 
     for tensor in (raw, typed):
-        np.testing.assert_array_equal(read(tensor), array.astype(np.float32), strict=True)
+        np.testing.assert_array_equal(read(tensor), numpy_helper.to_array(raw), strict=True)
+
+
+def _bits(name: str) -> int:
+    return 2 if "2" in name[-2:] and "M" not in name else 4
+
+
+def test_strings_come_as_text() -> None:
+    """Each element is one Python string, empty ones and those beyond ASCII included."""
+    texts = ["a", "", "h\u00e9", "\u4f60"]
+    tensor = TensorProto(data_type=TensorProto.STRING, dims=[2, 2], string_data=[text.encode() for text in texts])
+
+    assert read(tensor).tolist() == [texts[:2], texts[2:]]
 
 
 def test_scalar_and_empty_tensors_keep_their_shape() -> None:
@@ -61,7 +93,7 @@ def test_scalar_and_empty_tensors_keep_their_shape() -> None:
     assert (read(scalar).shape, read(empty).shape) == ((), (0, 4))
 
 
-@pytest.mark.parametrize("number", [TensorProto.STRING, TensorProto.COMPLEX64, TensorProto.INT4])
+@pytest.mark.parametrize("number", [TensorProto.COMPLEX64, TensorProto.COMPLEX128])
 def test_dtype_that_alula_lacks_is_refused_by_tensor_and_dtype(number: int) -> None:
     """The message names both, so that the user knows what to change."""
     tensor = TensorProto(name="odd", data_type=number, dims=[1])
@@ -80,6 +112,14 @@ def test_dtype_that_alula_lacks_is_refused_by_tensor_and_dtype(number: int) -> N
         pytest.param(TensorProto(data_type=1, dims=[1], raw_data=bytes(4), float_data=[1]), id="data twice"),
         pytest.param(TensorProto(data_type=3, dims=[1], int32_data=[128]), id="int8 out of range"),
         pytest.param(TensorProto(data_type=9, dims=[1], raw_data=b"\2"), id="bool of 2"),
+        pytest.param(TensorProto(data_type=22, dims=[3], raw_data=bytes(3)), id="packed bytes of another number"),
+        pytest.param(TensorProto(data_type=22, dims=[3], int32_data=[0, 256]), id="packed byte out of range"),
+        pytest.param(TensorProto(data_type=8, dims=[2], string_data=[b"a"]), id="too few strings"),
+        pytest.param(TensorProto(data_type=8, dims=[2**62], string_data=[b"a"]), id="strings without number"),
+        pytest.param(TensorProto(data_type=8, dims=[1], string_data=[b"\xff"]), id="string that is no UTF-8"),
+        pytest.param(TensorProto(data_type=8, dims=[1], raw_data=b"a"), id="string as raw bytes"),
+        pytest.param(TensorProto(data_type=8, dims=[1], int32_data=[1]), id="string as numbers"),
+        pytest.param(TensorProto(data_type=1, dims=[1], string_data=[b"1"]), id="number as text"),
         pytest.param(TensorProto(data_type=99, dims=[1], raw_data=b"\2"), id="unknown dtype"),
     ],
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 from support.models import lite0_weights_path
@@ -97,12 +98,12 @@ def test_storage_types_give_their_dtypes(tmp_path: Path, kind: str, dtype: str) 
     np.testing.assert_array_equal(load_torch(path)["w"], elements, strict=True)
 
 
-def test_bfloat16_comes_as_float32(tmp_path: Path) -> None:
-    """numpy has no bfloat16; float32 holds each of its values exactly."""
+def test_bfloat16_keeps_its_type(tmp_path: Path) -> None:
+    """ml_dtypes has the type that numpy lacks; nothing is widened."""
     root = mapping({"w": tensor(storage("BFloat16Storage", "0", 2), 0, (2,), (1,))})
     path = zip_file(tmp_path / "w.pth", root, {"0": np.array([0x3FC0, 0xC000], np.uint16).tobytes()})
 
-    np.testing.assert_array_equal(load_torch(path)["w"], np.array([1.5, -2], np.float32), strict=True)
+    np.testing.assert_array_equal(load_torch(path)["w"], np.array([1.5, -2], ml_dtypes.bfloat16), strict=True)
 
 
 def test_scalar_and_empty_tensors_keep_their_shape(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from alula.base.errors import InputError
-from alula.base.tensors import DType, Tensor, TensorSpec
+from alula.base.tensors import BITS, DType, Tensor, TensorSpec
+from alula.engine.graph.numpy_dtypes import numpy_dtype
 from alula.engine.runtime.buffers import Bound, End, check_names
 from alula.engine.runtime.memory import address_of
 
@@ -32,22 +33,28 @@ class Viewable:
         return np.ones((2, 3), np.float32)
 
 
-@pytest.mark.parametrize("dtype", [d for d in DType if d is not DType.BFLOAT16], ids=str)
+@pytest.mark.parametrize("dtype", [d for d in DType if d not in BITS | {DType.STRING}], ids=str)
 def test_numpy_arrays_of_every_dtype_fit_their_own_only(dtype: DType) -> None:
     """The buffer protocol spells one dtype in several ways; none may be mistaken for another."""
     data = np.zeros((2, 3), dtype.value)
 
-    for other in DType:
-        if other is dtype or (other, dtype) == (DType.BFLOAT16, DType.UINT16):
+    for other in set(DType) - {DType.STRING}:
+        bits = other in BITS and dtype.value == f"uint{8 * other.itemsize}"
+        if other is dtype or bits:
             assert end(other).bind(data).address == data.ctypes.data
         else:
             with pytest.raises(InputError):
                 end(other).bind(data)
 
 
-def test_bfloat16_comes_as_sixteen_bit_integers() -> None:
-    """Neither Python nor numpy has a bfloat16; its bits travel as uint16."""
-    assert end(DType.BFLOAT16).bind(np.zeros((2, 3), np.uint16)).nbytes == 12
+@pytest.mark.parametrize("dtype", sorted(BITS, key=str), ids=str)
+def test_types_that_numpy_lacks_come_as_they_are_or_as_their_bits(dtype: DType) -> None:
+    """ml_dtypes' arrays have no buffer, but an array interface; without ml_dtypes, bits travel as integers."""
+    data = np.ones((2, 3), numpy_dtype(dtype))
+    bits = data.view(f"u{dtype.itemsize}")
+
+    for given in (data, bits):
+        assert end(dtype).bind(given, writable=True).address == data.ctypes.data
 
 
 def test_array_module_fits_by_dtype_and_shape() -> None:

@@ -14,10 +14,14 @@ import numpy as np
 from alula.base.errors import ModelFileError
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array
+from alula.engine.graph.numpy_dtypes import EXTENDED, numpy_dtype
 
 # numpy refuses more dimensions, and arrays whose non-zero dimensions multiply to more bytes than an address holds.
 _MOST_DIMS = 64
 _MOST_BYTES = 1 << 62
+# Elements in a byte of a file; in memory each has a byte of its own.
+_PER_BYTE = {DType.INT4: 2, DType.UINT4: 2, DType.FLOAT4E2M1: 2, DType.INT2: 4, DType.UINT2: 4}
+PACKED = frozenset(_PER_BYTE)
 
 
 def checked_shape(where: str, shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
@@ -36,39 +40,53 @@ def checked_shape(where: str, shape: Sequence[int], itemsize: int) -> tuple[int,
     return dims
 
 
-def view_array(where: str, data: memoryview, dtype: DType, shape: tuple[int, ...]) -> Array:
-    """A read-only array over exactly these bytes, little-endian, row-major; not copied.
+def stored_size(dtype: DType, shape: tuple[int, ...]) -> int:
+    """Bytes that elements take in a file, where those of less than 8 bits are packed and the last byte may have room.
 
-    bfloat16, which numpy does not have, comes as a float32 copy. The array keeps the buffer alive.
+    Raises:
+        ValueError: strings, which have no size of their own.
+    """
+    if dtype is DType.STRING:
+        msg = "strings have no size"
+        raise ValueError(msg)
+    per_byte = _PER_BYTE.get(dtype)
+    count = math.prod(shape)
+    return -(-count // per_byte) if per_byte else count * dtype.itemsize
+
+
+def view_array(where: str, data: memoryview, dtype: DType, shape: tuple[int, ...]) -> Array:
+    """A read-only array over exactly these bytes, little-endian, row-major; not copied, and keeps the buffer alive.
+
+    Elements of less than 8 bits, which lie packed in a file, are unpacked into an array of their own.
 
     Raises:
         ModelFileError: the bytes are not as many as dtype and shape need, or are no such elements.
     """
-    needed = math.prod(shape) * dtype.itemsize
+    needed = stored_size(dtype, shape)
     if len(data) != needed:
         raise ModelFileError(where, f"{dtype} {list(shape)} needs {needed} bytes", f"found {len(data)}")
-    if dtype is DType.BFLOAT16:
-        return from_bfloat16(_elements(data, "<u2")).reshape(shape)
-    array = _elements(data, np.dtype(dtype.value).newbyteorder("<").str)
+    if dtype in _PER_BYTE:
+        return unpacked(_elements(data, "u1"), dtype, math.prod(shape)).reshape(shape)
+    kind = numpy_dtype(dtype)
+    array = _elements(data, f"<u{dtype.itemsize}" if dtype in EXTENDED else kind.newbyteorder("<").str)
     if dtype is DType.BOOL and array.size and array.view(np.uint8).max() > 1:
         raise ModelFileError(where, "bool needs bytes of 0 or 1", f"found {array.view(np.uint8).max()}")
-    return array.reshape(shape)
+    return array.view(kind).reshape(shape)
 
 
-def from_bfloat16(bits: Array) -> Array:
-    """bfloat16 as float32: the same number, its lower 16 bits zero."""
-    return frozen((bits.astype(np.uint32) << np.uint32(16)).view(np.float32))
+def unpacked(data: Array, dtype: DType, count: int) -> Array:
+    """The first `count` elements of packed bytes, one a byte: the lowest bits hold the first (onnx.proto, raw_data)."""
+    per_byte = _PER_BYTE[dtype]
+    bits = 8 // per_byte
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    apart = (data[:, None] >> shifts) & np.uint8((1 << bits) - 1)
+    return frozen(apart.reshape(-1)[:count].view(numpy_dtype(dtype)))
 
 
 def frozen(array: Array) -> Array:
     """The same array, no longer writable."""
     array.setflags(write=False)
     return array
-
-
-def stored_dtype(dtype: DType) -> DType:
-    """The dtype of the array that holds elements of `dtype`: bfloat16 widens to float32."""
-    return DType.FLOAT32 if dtype is DType.BFLOAT16 else dtype
 
 
 def _elements(data: memoryview, code: str) -> Array:

@@ -6,24 +6,23 @@ In: a span of a model file. Out: a read-only array.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from alula.base.errors import ModelFileError, UnsupportedError
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array
+from alula.engine.graph.numpy_dtypes import EXTENDED, numpy_dtype
 from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
-from alula.engine.importers.arrays import checked_shape, from_bfloat16, frozen, view_array
+from alula.engine.importers.arrays import PACKED, checked_shape, frozen, stored_size, unpacked, view_array
 from alula.engine.importers.external import ExternalFiles
 from alula.engine.importers.files import shown
 from alula.engine.importers.onnx_messages import ENTRY, TENSOR
 from alula.engine.importers.records import Record, read_record
 from alula.engine.importers.wire import Span, Wire
 
-_OTHER_DTYPES = {
-    8: "string", 14: "complex64", 15: "complex128", 17: "float8e4m3fn", 18: "float8e4m3fnuz", 19: "float8e5m2",
-    20: "float8e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4e2m1", 24: "float8e8m0", 25: "uint2", 26: "int2",
-}  # fmt: skip
+_OTHER_DTYPES = {14: "complex64", 15: "complex128"}
 
 # The typed field that holds each dtype; the others stand in int32_data.
 _FIELDS = {
@@ -34,6 +33,8 @@ _FIELDS = {
     DType.UINT64: "uint64_data",
 }
 _TYPED = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
+# Types that int32_data holds as their bits, in an integer of their size.
+_AS_BITS = EXTENDED - PACKED | {DType.FLOAT16}
 _EXTERNAL = 1
 _LONGEST_NUMBER = 20
 
@@ -72,17 +73,32 @@ def read_tensor(wire: Wire, span: Span, files: ExternalFiles, label: str = "") -
     if record.has("segment"):
         raise UnsupportedError(where, "needs a whole tensor", "it is split in segments")
     dtype = onnx_dtype(where, record.integer("data_type"))
-    shape = checked_shape(where, record.integers("dims").tolist(), dtype.itemsize)
+    shape = checked_shape(where, record.integers("dims").tolist(), dtype.itemsize or 1)
     holders = [field for field in ("raw_data", *_TYPED) if record.has(field)]
+    if dtype is DType.STRING:
+        return name, _strings(record, where, shape, holders)
     if record.integer("data_location") == _EXTERNAL:
         if holders:
             raise ModelFileError(where, "needs its data outside the file", f"it also has {holders[0]}")
-        return name, view_array(where, _external(record, files, where, math.prod(shape) * dtype.itemsize), dtype, shape)
+        return name, view_array(where, _external(record, files, where, stored_size(dtype, shape)), dtype, shape)
     if len(holders) > 1:
         raise ModelFileError(where, "needs its data in one field", f"found {' and '.join(holders)}")
     if holders == ["raw_data"]:
         return name, view_array(where, wire.bytes(record.spans("raw_data")[-1]), dtype, shape)
     return name, _typed(record, where, dtype, shape)
+
+
+def _strings(record: Record, where: str, shape: tuple[int, ...], holders: list[str]) -> Array:
+    """Strings, as an array of Python's; the format keeps them in string_data only."""
+    if holders not in ([], ["string_data"]) or record.integer("data_location") == _EXTERNAL:
+        found = "they lie outside" if not holders else f"found {' and '.join(holders)}"
+        raise ModelFileError(where, "needs its strings in string_data", found)
+    texts = record.texts("string_data")
+    if len(texts) != math.prod(shape):
+        raise ModelFileError(where, f"{list(shape)} needs {math.prod(shape)} strings", f"found {len(texts)}")
+    array = np.empty(len(texts), object)
+    array[:] = texts
+    return frozen(array.reshape(shape))
 
 
 def _typed(record: Record, where: str, dtype: DType, shape: tuple[int, ...]) -> Array:
@@ -94,24 +110,32 @@ def _typed(record: Record, where: str, dtype: DType, shape: tuple[int, ...]) -> 
         numbers = record.reals(field, "<f4" if dtype is DType.FLOAT32 else "<f8")
     else:
         numbers = record.integers(field)
-    if numbers.size != math.prod(shape):
-        raise ModelFileError(where, f"{dtype} {list(shape)} needs {math.prod(shape)} elements", f"found {numbers.size}")
+    # A number holds one element; of packed types, as many as a byte does.
+    needed = stored_size(dtype, shape) if dtype in PACKED else math.prod(shape)
+    if numbers.size != needed:
+        raise ModelFileError(where, f"{dtype} {list(shape)} needs {needed} numbers", f"found {numbers.size}")
+    if dtype in PACKED:
+        return unpacked(_fitting(numbers, where, np.dtype(np.uint8)), dtype, math.prod(shape)).reshape(shape)
     return frozen(_narrowed(numbers, where, dtype).reshape(shape))
 
 
 def _narrowed(numbers: Array, where: str, dtype: DType) -> Array:
-    """Elements of a typed field as `dtype`; half precision stands there as its bits."""
+    """Elements of a typed field as `dtype`."""
     if dtype in {DType.FLOAT32, DType.FLOAT64, DType.INT64}:
         return numbers
     if dtype is DType.UINT64:
         return numbers.view(np.uint64)
-    half = dtype in {DType.FLOAT16, DType.BFLOAT16}
-    narrow = numbers.astype(np.uint16 if half else dtype.value)
+    if dtype in _AS_BITS:
+        return _fitting(numbers, where, np.dtype(f"u{dtype.itemsize}")).view(numpy_dtype(dtype))
+    return _fitting(numbers, where, numpy_dtype(dtype))
+
+
+def _fitting(numbers: Array, where: str, dtype: np.dtype[Any]) -> Array:
+    """Integers as `dtype`, which must hold them all."""
+    narrow = numbers.astype(dtype)
     if not np.array_equal(narrow.astype(np.int64), numbers):
-        raise ModelFileError(where, f"needs elements that fit {dtype}", "one is out of range")
-    if dtype is DType.BFLOAT16:
-        return from_bfloat16(narrow)
-    return narrow.view(np.float16) if half else narrow
+        raise ModelFileError(where, f"needs elements that fit {dtype.name}", "one is out of range")
+    return narrow
 
 
 def _external(record: Record, files: ExternalFiles, where: str, size: int) -> memoryview:

@@ -32,6 +32,9 @@ _DTYPES = {
     "U16": DType.UINT16,
     "U8": DType.UINT8,
     "BOOL": DType.BOOL,
+    "F8_E4M3": DType.FLOAT8E4M3FN,
+    "F8_E5M2": DType.FLOAT8E5M2,
+    "F8_E8M0": DType.FLOAT8E8M0,
 }
 
 
@@ -45,7 +48,7 @@ class _Entry:
 
 
 def load_safetensors(path: Path) -> Mapping[str, Array]:
-    """Read a safetensors file; bfloat16 comes as a float32 copy, all else as views of the mapped file.
+    """Read a safetensors file; arrays are views of the mapped file, bfloat16 in ml_dtypes' type.
 
     Raises:
         MissingError: no such file.

@@ -34,7 +34,7 @@ def load_torch(path: Path) -> Mapping[str, Array]:
     """Read the tensors of a file that `torch.save` wrote, without running anything in it.
 
     Of a checkpoint the part under `state_dict`, `model_state_dict` or `model` is taken; other nested dicts are
-    flattened, their keys joined with dots. Values that are no tensors are left out. bfloat16 comes as float32.
+    flattened, their keys joined with dots. Values that are no tensors are left out. bfloat16 comes in ml_dtypes' type.
     The arrays are views of the mapped file, which must not be changed while they live.
 
     Raises:

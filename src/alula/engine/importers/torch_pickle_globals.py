@@ -11,6 +11,7 @@ from typing import Any
 
 from alula.base.errors import ModelFileError, UnsupportedError
 from alula.base.tensors import DType
+from alula.engine.importers.arrays import PACKED
 from alula.engine.importers.files import shown
 from alula.engine.importers.torch_pickle_tensors import Storage, StoredTensor
 
@@ -30,7 +31,7 @@ _STORAGES = {
     "BoolStorage": DType.BOOL,
 }
 _MOST_DIMS = 64
-_DTYPES = {dtype.value: dtype for dtype in DType}
+_DTYPES = {dtype.value: dtype for dtype in DType if dtype is not DType.STRING and dtype not in PACKED}
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Storages:
 
 
 def view_tensor(where: str, tensor: StoredTensor, storages: Storages) -> Array:
-    """The tensor as a read-only array; bfloat16 comes as float32.
+    """The tensor as a read-only array.
 
     Raises:
         ModelFileError: the window reaches out of its storage, runs backwards, or claims more elements than are stored.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from alula.base.errors import InputError
-from alula.base.tensors import DType, Tensor, TensorSpec
+from alula.base.tensors import BITS, DType, Tensor, TensorSpec
 from alula.engine.runtime.memory import address_of
 
 # Format characters by kind and size (Python's `struct` table); `l` has 8 bytes natively on 64-bit Linux, 4 in
@@ -147,8 +147,8 @@ def formats_of(dtype: DType) -> frozenset[str]:
 
 def _typestrs(dtype: DType) -> frozenset[str]:
     size = dtype.itemsize
-    if dtype is DType.BFLOAT16:
-        return frozenset({"<V2", "|V2", "<u2"})
+    if dtype in BITS:  # ml_dtypes names its types as raw bytes, and float8_e5m2 as a float of one byte
+        return frozenset({"<V1", "|V1", "<f1", "|u1"} if size == 1 else {"<V2", "|V2", "<u2"})
     kind = "b" if dtype is DType.BOOL else "u" if dtype.format.isupper() else "f" if dtype.format in "efd" else "i"
     return frozenset({f"<{kind}{size}", f"|{kind}{size}"} if size == 1 else {f"<{kind}{size}"})
 

@@ -84,9 +84,11 @@ class Fields:
     def dtype(self, name: str) -> DType:
         """The name of an element type."""
         try:
-            return DType(self.text(name))
+            dtype = DType(self.text(name))
         except ValueError:
             return self.refuse(name, "an element type")
+        # Strings have no fixed size, so a plan has no place for them.
+        return dtype if dtype is not DType.STRING else self.refuse(name, "an element type of fixed size")
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A list of dimensions whose product, of those that are not 0, is below the largest size."""

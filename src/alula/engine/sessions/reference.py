@@ -13,11 +13,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from alula.base.errors import InputError
-from alula.base.tensors import DType, Tensor, TensorSpec
+from alula.base.errors import InputError, UnsupportedError
+from alula.base.tensors import BITS, DType, Tensor, TensorSpec
 from alula.engine.graph.dims import Dim
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array, Value
+from alula.engine.graph.numpy_dtypes import numpy_dtype
 from alula.engine.importers.onnx import load_onnx
 from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.passes.bind_shapes import bind_shapes
@@ -140,12 +141,18 @@ def _array(spec: TensorSpec, inputs: Mapping[str, Any]) -> Array:
     data = inputs[spec.name]
     if hasattr(data, "__array_interface__"):
         array = np.asarray(data)
+        if spec.dtype is DType.STRING and array.dtype.kind in "US":
+            array = array.astype(str).astype(object)
+        if spec.dtype in BITS and array.dtype.name == f"uint{8 * spec.dtype.itemsize}":
+            array = array.view(numpy_dtype(spec.dtype))
         if array.dtype.name != spec.dtype.value or not _fits(spec.shape, array.shape):
             raise InputError(where, f"needs {spec}", f"got {array.dtype} {list(array.shape)}")
         return array
+    if spec.dtype is DType.STRING:
+        raise InputError(where, f"needs {spec}", "got bytes", "hand in a numpy array of strings")
     raw = memoryview(data).cast("B")
     shape = _raw_shape(spec, raw.nbytes)
-    return np.frombuffer(raw, spec.dtype.value).reshape(shape)
+    return np.frombuffer(raw, numpy_dtype(spec.dtype)).reshape(shape)
 
 
 def _fits(wanted: tuple[int | str, ...], shape: tuple[int, ...]) -> bool:
@@ -189,7 +196,10 @@ def _check_size(name: str, needed: int, found: int) -> None:
         raise InputError(f"output {name}", f"needs {needed} bytes", f"the buffer has {found}")
 
 
-def _tensor(name: str, result: Array, targets: Mapping[str, Any]) -> Tensor:
+def _tensor(name: str, result: Array | list[Array] | None, targets: Mapping[str, Any]) -> Tensor:
+    if not isinstance(result, np.ndarray) or result.dtype.kind == "O":
+        found = "it is strings" if isinstance(result, np.ndarray) else "it is a sequence or an optional"
+        raise UnsupportedError(f"output {name}", "sessions return tensors of numbers", found)
     data = result.tobytes()
     target = targets.get(name)
     if target is not None:
