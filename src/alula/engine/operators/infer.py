@@ -5,17 +5,19 @@ In: a node in its newest form, and what is known of its inputs. Out: dtype and s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from alula.base.errors import GraphError
-from alula.engine.graph.nodes import Node
+from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import Node, Value
+from alula.engine.graph.numpy_dtypes import dtype_of
 from alula.engine.operators.attributes import attributes_of
 from alula.engine.operators.evaluate import known_operator
 from alula.engine.operators.explain import MISFITS, describe_known, explained
-from alula.engine.operators.record import Inference, Inferred, Known, UnknownShape
+from alula.engine.operators.record import Inference, Known, Partial, UnknownShape
 
 
-def infer_node(node: Node, known: Sequence[Known | None]) -> Inferred | None:
+def infer_node(node: Node, known: Sequence[Known | None]) -> Partial | None:
     """Infer the outputs of one node.
 
     Args:
@@ -23,7 +25,7 @@ def infer_node(node: Node, known: Sequence[Known | None]) -> Inferred | None:
         known: one entry for each input, None where an optional one is left out.
 
     Returns:
-        Dtype and shape of each output; None where they cannot be known yet.
+        Dtype and shape of each output, no shape where it depends on data; None where they cannot be known yet.
 
     Raises:
         ShapeError: the inputs do not fit the operator or each other.
@@ -38,9 +40,29 @@ def infer_node(node: Node, known: Sequence[Known | None]) -> Inferred | None:
         if not present and name[-1] not in "?*":
             raise GraphError(place, f"needs input {name}", "it is left out")
     try:
-        inferred = operator.infer(Inference(node, tuple(known), attributes))
+        inferred = operator.infer(Inference(node, tuple(known), attributes, infer_graph))
     except UnknownShape:
         return None
     except MISFITS as error:
         raise explained(node, [describe_known(entry) for entry in known], error) from error
     return list(inferred)[: len(node.outputs)]
+
+
+def infer_graph(graph: Graph, inputs: Mapping[str, Known]) -> list[Value]:
+    """What is known of the outputs of a graph, in their order.
+
+    Args:
+        graph: all nodes in their newest form.
+        inputs: what is known of its inputs by name; of others, what the graph itself says.
+
+    Raises:
+        AlulaError: as `infer_node`.
+    """
+    values = {value.name: Known(value) for value in graph.inputs} | dict(inputs)
+    for name, array in graph.constants.items():
+        values[name] = Known(Value(name, dtype_of(array), array.shape), array)
+    for node in graph.nodes:
+        known = [values.get(name, Known(graph.value(name))) if name else None for name in node.inputs]
+        for name, (dtype, shape) in zip(node.outputs, infer_node(node, known) or (), strict=False):
+            values[name] = Known(Value(name, dtype, shape))
+    return [values[name].value if name in values else graph.value(name) for name in graph.outputs]

@@ -13,6 +13,7 @@ from typing import Any
 from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.formula import FormulaBuilder, Operand
+from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.kernels.call import Select, Selection
 
@@ -33,13 +34,18 @@ class Known:
     constant: Array | None = None
 
 
+# What is known of the outputs of a graph inside a node, in their order, from what is known of its inputs by name.
+InferGraph = Callable[[Graph, Mapping[str, Known]], Sequence[Value]]
+
+
 @dataclass(frozen=True)
 class Inference:
-    """The situation of a node when its output shapes are inferred."""
+    """The situation of a node when its output shapes are inferred; `infer_graph` is for nodes that hold graphs."""
 
     node: Node
     inputs: tuple[Known | None, ...]
     attributes: Mapping[str, Any]
+    infer_graph: InferGraph | None = None
 
     def shape(self, index: int) -> Shape:
         """The shape of an input.
@@ -80,7 +86,9 @@ class UnknownShape(Exception):  # noqa: N818  not an error: the answer "cannot b
 
 
 Inferred = Sequence[tuple[DType, Shape]]
-Infer = Callable[[Inference], Inferred]
+# None: the dtype is known and the shape is not, or the value is a sequence.
+Partial = Sequence[tuple[DType, Shape | None]]
+Infer = Callable[[Inference], Partial]
 Reference = Callable[..., Any]
 # None: this use cannot be written as a formula (a Pow whose exponent is no literal), and stays a step of its own.
 Lower = Callable[..., "Operand | None"]
@@ -95,7 +103,7 @@ class Operator:
         since: the operator-set versions at which its definition changed; files of any of them are understood.
         inputs: names; `?` at the end marks an optional one, `*` a variadic rest.
         attributes: defaults by name; `REQUIRED` where the file must say. Passed to `reference` and `lower` as keywords.
-        infer: dtypes and shapes of the outputs.
+        infer: dtypes and shapes of the outputs; a shape is None where only the dtype is known.
         reference: numpy arrays in (None for a left-out optional), one array or a tuple out; the truth.
         lower: for elementwise operators, the same as a formula: `lower(builder, *operands, **attributes)`. Operands are
             registers, float literals for scalar constants, and None for optional inputs that are left out. It may
@@ -136,6 +144,6 @@ class _Required:
 REQUIRED = _Required()
 
 __all__ = [
-    "REQUIRED", "FormulaBuilder", "Inference", "Inferred", "Known", "Operator", "Select", "Selection", "Tolerance",
-    "UnknownShape",
+    "REQUIRED", "FormulaBuilder", "Inference", "Inferred", "Known", "Operator", "Partial", "Select", "Selection",
+    "Tolerance", "UnknownShape",
 ]  # fmt: skip

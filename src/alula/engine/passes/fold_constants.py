@@ -20,7 +20,7 @@ from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.operators.evaluate import evaluate
 from alula.engine.operators.infer import infer_node
-from alula.engine.operators.record import Inferred, Known
+from alula.engine.operators.record import Known, Partial
 
 # Folding may make a model larger; beyond this many bytes in total, nodes stay for the run.
 MOST_GROWTH = 512 << 20
@@ -109,11 +109,15 @@ class _Work:
             return None
         return [self.constants[name] if name else None for name in node.inputs]
 
-    def _affordable(self, node: Node, inferred: Inferred | None) -> bool:
+    def _affordable(self, node: Node, inferred: Partial | None) -> bool:
         """Whether the results fit into what folding may add; unknown sizes are for the run."""
-        if inferred is None or not all(is_static(shape) for _, shape in inferred):
+        if inferred is None:
             return False
-        size = sum(dtype.itemsize * math.prod(static(shape)) for dtype, shape in inferred)
+        size = 0
+        for dtype, shape in inferred:
+            if shape is None or not is_static(shape):
+                return False
+            size += dtype.itemsize * math.prod(static(shape))
         inflates = node.op in _INFLATE
         if size + (self.inflated if inflates else self.grown) > (MOST_INFLATED if inflates else MOST_GROWTH):
             return False

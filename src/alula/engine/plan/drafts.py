@@ -133,7 +133,7 @@ def _unread(drafts: Drafts, node: Node, index: int) -> str:
     """Memory for an output that is left out before one that is not."""
     known = [Known(drafts.values[n], drafts.graph.constants.get(n)) if n else None for n in node.inputs]
     inferred = infer_node(node, known)
-    if inferred is None:
+    if inferred is None or inferred[index][1] is None:
         raise UnsupportedError(f"{node.label} ({node.op})", f"needs the size of output {index}", "it is not known")
     dtype, shape = inferred[index]
     name = drafts.fresh(f"{node.label}.unread{index}")
