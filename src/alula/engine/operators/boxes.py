@@ -9,10 +9,11 @@ from types import MappingProxyType
 
 import numpy as np
 
+from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.common import Mismatch, agree, show
-from alula.engine.operators.record import Inference, Inferred, Operator, UnknownShape
+from alula.engine.operators.record import Inference, Operator, Partial
 
 
 def non_max_suppression(
@@ -80,10 +81,10 @@ def _check(boxes: Shape, scores: Shape) -> None:
         raise Mismatch(f"scores must be [{boxes[0]}, C, {boxes[1]}]", f"they are {show(scores)}")
 
 
-def _infer(at: Inference) -> Inferred:
+def _infer(at: Inference) -> Partial:
     """How many boxes stay depends on the data."""
     _check(at.shape(0), at.shape(1))
-    raise UnknownShape
+    return [(DType.INT64, None)]
 
 
 NON_MAX_SUPPRESSION = Operator(

@@ -85,8 +85,10 @@ def _place(coordinate: Array, size: int, align_corners: int) -> Array:
 
 
 def _padded(place: Array, size: int, align_corners: int, padding_mode: str) -> Array:
-    if padding_mode == "border":
-        return np.asarray(np.clip(place, 0, size - 1))
+    if padding_mode == "border":  # what lies within half a pixel of the edge stays, which matters to cubic only
+        reach = 0.0 if align_corners else 0.5
+        inside = (place >= -reach) & (place <= size - 1 + reach)
+        return np.where(inside, place, np.clip(place, 0, size - 1))
     return _reflected(place, size, align_corners) if padding_mode == "reflection" else place
 
 
