@@ -24,12 +24,23 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "ALULA_CHECK": "1",
         "ALULA_VERIFY": "code",
         "ALULA_JOBS": "2",
+        "ALULA_PLANS": "3",
+        "ALULA_CACHE_BYTES": "5k",
     }
     assert {row.variable for row in TABLE} == set(environment)
 
     found = read_settings(environment)
 
-    assert found == Settings(Path("/tmp/c"), 3, "x86-64-v3", check=True, verify="code", jobs=2)  # noqa: S108
+    assert found == Settings(
+        Path("/tmp/c"),
+        3,
+        "x86-64-v3",
+        check=True,
+        verify="code",
+        jobs=2,
+        plans=3,
+        cache_bytes=5120,  # noqa: S108
+    )
 
 
 @pytest.mark.parametrize(("environment", "folder"), [
@@ -45,7 +56,8 @@ def test_the_cache_is_where_the_desktop_says(environment: dict[str, str], folder
 
 @pytest.mark.parametrize(("variable", "text"), [
     ("ALULA_THREADS", "many"), ("ALULA_THREADS", "-1"), ("ALULA_THREADS", "1025"), ("ALULA_THREADS", ""),
-    ("ALULA_CHECK", "maybe"), ("ALULA_VERIFY", "none"), ("ALULA_JOBS", "1.5"),
+    ("ALULA_CHECK", "maybe"), ("ALULA_VERIFY", "none"), ("ALULA_JOBS", "1.5"), ("ALULA_PLANS", "0.5"),
+    ("ALULA_CACHE_BYTES", "much"), ("ALULA_CACHE_BYTES", "-1G"), ("ALULA_CACHE_BYTES", "1X"),
 ])  # fmt: skip
 def test_a_bad_value_names_its_variable(variable: str, text: str) -> None:
     """A misspelt setting must not silently be the default."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from alula.base.shapes import ShapeSets
 from alula.base.tensors import Tensor, TensorSpec
 
 
@@ -57,7 +58,8 @@ class OpenOptions:
     Attributes:
         provider: who computes: `native` machine code, `reference` numpy, or `onnxruntime`.
         threads: worker threads of a run; 0 is as many as this process may use.
-        shapes: input shapes by name, for models with symbolic dimensions; those not named are bound at first use.
+        shapes: input shapes by name, for models with symbolic dimensions; those not named are bound at first use. A
+            dimension may be a collection, such as range(32, 641, 32): the session then takes only these sizes.
         target: the instruction set to compile for; empty is this machine's best.
         disable: names of passes to leave out.
         progress: called while a model is compiled, with (stage, parts done, parts in all).
@@ -65,7 +67,7 @@ class OpenOptions:
 
     provider: Literal["native", "reference", "onnxruntime"] = "native"
     threads: int = 0
-    shapes: Mapping[str, tuple[int, ...]] | None = None
+    shapes: ShapeSets | None = None
     target: str = ""
     disable: frozenset[str] = frozenset()
     progress: Callable[[str, int, int], None] | None = None

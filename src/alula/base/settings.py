@@ -12,6 +12,8 @@ from typing import Any, Literal, cast
 
 from alula.base.errors import SettingsError
 
+_MOST_DIGITS = 18
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -23,6 +25,8 @@ class Settings:
     check: bool
     verify: Literal["all", "code"]
     jobs: int
+    plans: int = 8
+    cache_bytes: int = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,18 @@ def _count(text: str) -> int:
     return value
 
 
+def _plans(text: str) -> int:
+    return _count(text) or 1
+
+
+def _size(text: str) -> int:
+    """A number of bytes; K, M, G, T behind it count in steps of 1024."""
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    if not number.isascii() or not number.isdigit() or len(number) > _MOST_DIGITS:
+        raise ValueError
+    return int(number) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[unit]
+
+
 def _switch(text: str) -> bool:
     return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[text.lower()]
 
@@ -60,6 +76,8 @@ TABLE: tuple[Setting, ...] = (
     Setting("check", "ALULA_CHECK", _switch, "0", "Run every stage's checker after each pass: 1 or 0."),
     Setting("verify", "ALULA_VERIFY", _hashes, "all", "Which hashes opening a plan checks: all or code."),
     Setting("jobs", "ALULA_JOBS", _count, "0", "Processes that compile kernels; 0: as many as this process may use."),
+    Setting("plans", "ALULA_PLANS", _plans, "8", "Plans that a session keeps open for a model of changing shapes."),
+    Setting("cache_bytes", "ALULA_CACHE_BYTES", _size, "4G", "Most bytes of compiled plans and kernels in the cache."),
 )
 
 

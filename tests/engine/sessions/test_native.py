@@ -144,7 +144,7 @@ def test_few_specialised_plans_stay_open(settings: Settings, tmp_path: Path) -> 
     for size in range(3, 13):
         session.run({"x": np.zeros((1, 3, size, size), np.float32)})
 
-    assert len(session._plans) == 8
+    assert session.open_plans == 8
     session.close()
 
 

@@ -19,8 +19,9 @@ from alula.engine.program.check import check_addresses, check_program
 from alula.engine.program.compile import compile_all
 from alula.engine.program.entry import EntryLayout, emit_entries, native_segments, segment_name
 from alula.engine.program.image import Image, link
+from alula.engine.program.objects import ObjectStore
 from alula.engine.program.support import LAUNCH, WORKER
-from alula.engine.program.weights import WeightLayout, lay_out_weights
+from alula.engine.program.weights import WeightLayout, WeightPool
 
 
 @dataclass(frozen=True)
@@ -52,24 +53,32 @@ def kernel_symbol(kernel: Kernel, target: Target) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_]', '_', kernel.family)}_{digest}"
 
 
-def build_image(plan: Plan, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> Program:
+def build_image(
+    plan: Plan,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    store: ObjectStore | None = None,
+    pool: WeightPool | None = None,
+) -> Program:
     """Compile and link all code of a plan.
 
     Args:
         plan: checked here for addresses outside memory.
         jobs: processes to compile with.
         progress: called with (modules done, modules in all).
+        store: kernels of earlier compilations.
+        pool: where weights are laid out, those of other plans of the same file before them.
 
     Raises:
         InternalError: the plan, or code that a kernel emitted, breaks a rule.
     """
     check_addresses(plan)
-    weights = lay_out_weights(plan.weights)
+    weights = (pool or WeightPool()).add(plan.weights)
     scratch = rounded_up(plan.scratch_bytes, ALIGNMENT)
     symbols, kernels = _symbols(plan)
     texts = {symbol: kernel.emit(symbol, plan.target) for symbol, kernel in kernels.items()}
     texts["entries"] = emit_entries(plan, symbols, EntryLayout(weights.offsets, len(plan.inputs), scratch))
-    image = link(compile_all(texts, plan.target, jobs, progress))
+    image = link(compile_all(texts, plan.target, jobs, progress, store))
     segments = native_segments(plan)
     entries = tuple(image.symbols[segment_name(number)] for number in range(len(segments)))
     check_program(entries, len(image.data), len(segments))

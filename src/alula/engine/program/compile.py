@@ -13,6 +13,7 @@ import llvmlite.binding as llvm
 from alula.base.errors import InternalError
 from alula.engine.kernels.target import Target
 from alula.engine.program.helpers import compile_beside
+from alula.engine.program.objects import ObjectStore
 
 Progress = Callable[[int, int], None]
 
@@ -60,7 +61,11 @@ def assembly_of(text: str, target: Target) -> str:
 
 
 def compile_all(
-    texts: Mapping[str, str], target: Target, jobs: int = 1, progress: Progress | None = None
+    texts: Mapping[str, str],
+    target: Target,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    store: ObjectStore | None = None,
 ) -> Mapping[str, bytes]:
     """Compile modules, in `jobs` processes where that pays.
 
@@ -69,6 +74,7 @@ def compile_all(
         target: what to compile for.
         jobs: the most processes to use; 1 compiles here.
         progress: called with (modules done, modules in all) after each, from the thread that calls.
+        store: where objects of earlier compilations are found, and these are kept.
 
     Returns:
         Objects by name; the same bytes whatever `jobs` is.
@@ -76,7 +82,17 @@ def compile_all(
     Raises:
         InternalError: LLVM refuses a text.
     """
+    kept = {name: data for name, text in texts.items() if store and (data := store.get(text, target)) is not None}
+    missing = {name: text for name, text in texts.items() if name not in kept}
     report = progress or _silent
+    made = _compile_missing(missing, target, jobs, lambda done, _: report(len(kept) + done, len(texts)))
+    if store:
+        for name, text in missing.items():
+            store.put(text, target, made[name])
+    return {name: kept[name] if name in kept else made[name] for name in texts}
+
+
+def _compile_missing(texts: Mapping[str, str], target: Target, jobs: int, report: Progress) -> Mapping[str, bytes]:
     jobs = min(jobs, len(texts))
     if jobs > 1 and sum(map(len, texts.values())) >= _WORTH_HELPERS:
         return compile_beside(texts, target, jobs, report)

@@ -21,6 +21,7 @@ from alula.base.plan_format import LARGEST_HEADER, MAGIC, PAGES, PRELUDE, VERSIO
 from alula.engine.plan.records import Plan
 from alula.engine.program.build import Program, build_image
 from alula.engine.program.header import Part, header_of
+from alula.engine.program.objects import ObjectStore
 
 _NO_EXTRAS: Mapping[str, bytes] = MappingProxyType({})
 
@@ -35,6 +36,7 @@ def write_plan(
     *,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    store: ObjectStore | None = None,
 ) -> Program:
     """Compile a plan and save it.
 
@@ -44,6 +46,7 @@ def write_plan(
         extras: further bytes by name, such as `labels.txt`.
         jobs: processes to compile with.
         progress: called with (modules done, modules in all).
+        store: kernels of earlier compilations.
 
     Returns:
         What was built, for callers that show it.
@@ -54,7 +57,7 @@ def write_plan(
         LimitError: the header would be larger than readers accept.
         OSError: the file cannot be written.
     """
-    program = build_image(plan, jobs, progress)
+    program = build_image(plan, jobs, progress, store)
     save_program(plan, program, path, extras)
     return program
 

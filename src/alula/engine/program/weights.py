@@ -44,20 +44,36 @@ def raw_bytes(array: Array) -> memoryview:
     return ordered.reshape(-1).view(np.uint8).data
 
 
+class WeightPool:
+    """Lays out the arrays of one plan after another into one part; equal arrays are stored once.
+
+    Owned by one writer. Only the first of equal arrays is kept in memory.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[bytes, int] = {}
+        self._distinct: list[tuple[int, Array]] = []
+        self._end = 0
+
+    def add(self, arrays: Sequence[Array]) -> WeightLayout:
+        """Give every array a place on a border of 64 bytes; the layout holds all arrays so far, `offsets` these."""
+        known: dict[int, int] = {}
+        offsets: list[int] = []
+        for array in arrays:
+            if id(array) not in known:
+                known[id(array)] = self._place(array)
+            offsets.append(known[id(array)])
+        return WeightLayout(tuple(offsets), tuple(self._distinct), self._end)
+
+    def _place(self, array: Array) -> int:
+        digest = hashlib.sha256(raw_bytes(array)).digest()
+        if digest not in self._places:
+            self._places[digest] = rounded_up(self._end, ALIGNMENT)
+            self._distinct.append((self._places[digest], array))
+            self._end = self._places[digest] + array.nbytes
+        return self._places[digest]
+
+
 def lay_out_weights(arrays: Sequence[Array]) -> WeightLayout:
-    """Give every array a place on a border of 64 bytes."""
-    offsets: list[int] = []
-    places: dict[bytes, int] = {}
-    known: dict[int, int] = {}
-    distinct: list[tuple[int, Array]] = []
-    end = 0
-    for array in arrays:
-        if id(array) not in known:
-            digest = hashlib.sha256(raw_bytes(array)).digest()
-            if digest not in places:
-                places[digest] = rounded_up(end, ALIGNMENT)
-                distinct.append((places[digest], array))
-                end = places[digest] + array.nbytes
-            known[id(array)] = places[digest]
-        offsets.append(known[id(array)])
-    return WeightLayout(tuple(offsets), tuple(distinct), end)
+    """Give every array of one plan a place."""
+    return WeightPool().add(arrays)

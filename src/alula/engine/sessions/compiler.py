@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,7 +27,8 @@ from alula.engine.plan.check import check_plan
 from alula.engine.plan.planner import PlanOptions, make_plan
 from alula.engine.plan.records import Plan
 from alula.engine.program.file import write_plan
-from alula.engine.sessions.cache import plan_path
+from alula.engine.program.objects import ObjectStore
+from alula.engine.sessions.cache import bound_cache, plan_path
 
 Progress = Callable[[str, int, int], None]
 
@@ -46,6 +47,7 @@ class CompileOptions:
         reuse: let values share memory; without, every value can be looked at after a run.
         jobs: processes that compile kernels; 0 is as many as this process may use.
         extras: files that travel inside the plan, by name.
+        kernels: a folder of compiled kernels, to find them in and to keep them; None compiles all anew.
     """
 
     target: str = ""
@@ -57,6 +59,7 @@ class CompileOptions:
     reuse: bool = True
     jobs: int = 0
     extras: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    kernels: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,11 @@ def plan_model(graph: Graph, options: CompileOptions) -> Plan:
 
 
 def needs_shapes(graph: Graph, options: CompileOptions) -> bool:
-    """Whether some input has dimensions that nothing has bound yet."""
-    return any(value.name not in options.shapes and not is_static(value.shape or ()) for value in graph.inputs)
+    """Whether some input has dimensions that nothing has bound yet, or none at all."""
+    return any(
+        value.name not in options.shapes and (value.shape is None or not is_static(value.shape))
+        for value in graph.inputs
+    )
 
 
 def compile_graph(
@@ -131,7 +137,9 @@ def compile_graph(
     clock.end("plan")
     jobs = options.jobs or usable_threads()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_plan(plan, path, options.extras, jobs=jobs, progress=lambda done, total: progress("emit", done, total))
+    store = ObjectStore(options.kernels) if options.kernels else None
+    emitted: Callable[[int, int], None] = lambda done, total: progress("emit", done, total)  # noqa: E731  one use
+    write_plan(plan, path, options.extras, jobs=jobs, progress=emitted, store=store)
     clock.end("emit")
     return clock.seconds
 
@@ -150,17 +158,25 @@ def compile_cached(
     kept = cached_path(graph, Path(path), options, settings)
     if kept.is_file():
         return Compiled(kept, cached=True, seconds={})
+    options = replace(options, kernels=options.kernels or settings.cache / "kernels")
     seconds = compile_graph(graph, kept, options, progress)
+    bound_cache(settings.cache, settings.cache_bytes, kept)
     return Compiled(kept, cached=False, seconds={"import": imported, **seconds})
 
 
 def cached_path(graph: Graph, model: Path, options: CompileOptions, settings: Settings) -> Path:
     """Where the plan of an imported model is kept: the name depends on all bytes that the graph came from."""
-    choices = {key: value for key, value in vars(options).items() if key not in {"check", "jobs", "target"}}
+    return plan_path(settings.cache, model, graph.external, choose_target(options.target), choices_of(options))
+
+
+def choices_of(options: CompileOptions) -> Mapping[str, object]:
+    """The options that change what a plan file holds, the target aside."""
+    without = {"check", "jobs", "target", "kernels"}
+    choices = {key: value for key, value in vars(options).items() if key not in without}
     choices["shapes"] = sorted(options.shapes.items())
     choices["extras"] = sorted(options.extras.items())
     choices["disable"] = sorted(options.disable)
-    return plan_path(settings.cache, model, graph.external, choose_target(options.target), choices)
+    return choices
 
 
 class _Stages:

@@ -45,6 +45,7 @@ def open_native(path: Path, options: OpenOptions, settings: Settings) -> Session
     compile_options = CompileOptions(
         target=options.target or settings.target,
         shapes=declared[0] if len(declared) == 1 else {},
+        disable=options.disable,
         check=settings.check,
         jobs=settings.jobs,
         kernels=settings.cache / "kernels",

@@ -13,6 +13,7 @@ from typing import cast
 from alula.base.errors import MissingError, RequestError
 from alula.base.session import OpenOptions, Session
 from alula.base.settings import Settings
+from alula.base.shapes import expand_shapes
 from alula.engine.sessions.native import open_native
 from alula.engine.sessions.reference import ReferenceSession
 
@@ -36,7 +37,8 @@ def open_model(path: str | os.PathLike[str], options: OpenOptions, settings: Set
     if options.provider == "native":
         return open_native(file, options, settings)
     if options.provider == "reference":
-        return ReferenceSession.open(file, options.shapes)
+        declared = expand_shapes(options.shapes or {})
+        return ReferenceSession.open(file, declared[0] if len(declared) == 1 else None)
     if options.provider not in _OUTSIDE:
         names = ", ".join(["native", "reference", *_OUTSIDE])
         raise RequestError("provider", f"one of {names}", f"got {options.provider!r}")

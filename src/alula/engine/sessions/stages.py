@@ -1,0 +1,95 @@
+"""Runs a model in stages: a compiled part, the nodes that only the host can run, then what their sizes were needed for.
+
+In: a cut graph and values by name. Out: values by name: arrays, tensors over a plan's memory, lists, None.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from alula.base.tensors import Tensor
+from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import Value
+from alula.engine.graph.numpy_dtypes import dtype_of
+from alula.engine.operators.evaluate import evaluate, evaluate_graph
+from alula.engine.sessions.host import as_array
+from alula.engine.sessions.plans import PlanPool
+from alula.engine.sessions.staging import WORTH_A_PLAN, Stage, cut, is_heavy, prepare, with_inputs, work_of
+from alula.engine.sessions.values import as_tensor
+
+_Key = tuple[tuple[str, tuple[int, ...]] | None, ...]
+
+
+class StageRunner:
+    """One stage and, by the shapes that came out of it, those that follow; owned by one session.
+
+    Plans are open in the session's pool; of the stages that follow, as many are kept as plans are.
+    """
+
+    def __init__(self, stage: Stage, pool: PlanPool) -> None:
+        self.stage = stage
+        self._pool = pool
+        self._following: OrderedDict[_Key, StageRunner] = OrderedDict()
+        native = stage.native
+        self._plan = pool.place_of(native) if native is not None and work_of(native) >= WORTH_A_PLAN else None
+
+    def run(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything that the stage and those behind it make of the values: outputs of the model among them."""
+        known = dict(values)
+        if self.stage.native is not None:
+            known.update(self._run_native(self.stage.native, known))
+        for one in self.stage.host:
+            arrays = [_plain(known[name]) if name else None for name in one.node.inputs]
+            results = evaluate(one.node, arrays)
+            known.update((name, value) for name, value in zip(one.node.outputs, results, strict=True) if name)
+        if self.stage.rest is not None:
+            known.update(self._run_rest(self.stage.rest, known))
+        return known
+
+    def _run_native(self, native: Graph, known: Mapping[str, Any]) -> Mapping[str, Any]:
+        feeds = {value.name: known[value.name] for value in native.inputs}
+        if self._plan is None:
+            return evaluate_graph(native, {name: _plain(value) for name, value in feeds.items()})
+        session = self._pool.get(self._plan, native, self._pool.part_options)
+        return session.run({name: _tensor(value) for name, value in feeds.items()})
+
+    def _run_rest(self, rest: Graph, known: Mapping[str, Any]) -> Mapping[str, Any]:
+        feeds = {value.name: _plain(known[value.name]) for value in rest.inputs}
+        if not is_heavy(rest):
+            return evaluate_graph(rest, feeds)
+        key = tuple(_form(value) for value in feeds.values())
+        following = self._following.get(key)
+        if following is None:
+            described = {name: _described(name, value, rest) for name, value in feeds.items()}
+            following = StageRunner(cut(prepare(with_inputs(rest, described), {})), self._pool)
+            self._following[key] = following
+            if len(self._following) > self._pool.settings.plans:
+                self._following.popitem(last=False)
+        self._following.move_to_end(key)
+        results = following.run(feeds)
+        return {name: results[name] for name in rest.outputs}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  arrays, lists, None
+    """The value as references take it."""
+    return as_array(value) if isinstance(value, Tensor) else value
+
+
+def _tensor(value: Any) -> Tensor:  # noqa: ANN401  arrays or tensors
+    """The value as plans take it."""
+    return value if isinstance(value, Tensor) else as_tensor(value)
+
+
+def _form(value: Any) -> tuple[str, tuple[int, ...]] | None:  # noqa: ANN401  arrays, lists, None
+    """What stages are told apart by: dtype and shape; None for what is no array."""
+    return (value.dtype.name, value.shape) if isinstance(value, np.ndarray) else None
+
+
+def _described(name: str, value: Any, rest: Graph) -> Value:  # noqa: ANN401  arrays, lists, None
+    if isinstance(value, np.ndarray):
+        return Value(name, dtype_of(value), value.shape)
+    return Value(name, rest.value(name).dtype, None)
