@@ -32,14 +32,14 @@ def test_every_setting_is_read_from_its_variable() -> None:
     found = read_settings(environment)
 
     assert found == Settings(
-        Path("/tmp/c"),
+        Path("/tmp/c"),  # noqa: S108
         3,
         "x86-64-v3",
         check=True,
         verify="code",
         jobs=2,
         plans=3,
-        cache_bytes=5120,  # noqa: S108
+        cache_bytes=5120,
     )
 
 
