@@ -16,8 +16,11 @@ from alula.engine.passes.driver import (
     node_pass,
     run_pass,
 )
+from alula.engine.passes.drop_casts import drop_casts
 from alula.engine.passes.drop_dead_nodes import drop_dead_nodes
+from alula.engine.passes.drop_duplicates import drop_duplicates
 from alula.engine.passes.drop_identity import drop_identity
+from alula.engine.passes.drop_split_concat import drop_split_concat
 from alula.engine.passes.fold_batch_norm import fold_batch_norm
 from alula.engine.passes.fold_constants import fold_constants
 from alula.engine.passes.fold_pads import fold_pads
@@ -26,8 +29,19 @@ from alula.engine.passes.fuse_chain import fuse_chain
 from alula.engine.passes.fuse_convolution import fuse_convolution
 from alula.engine.passes.fuse_elementwise import fuse_elementwise
 from alula.engine.passes.fuse_epilogue import fuse_epilogue
+from alula.engine.passes.fuse_gelu import fuse_gelu
+from alula.engine.passes.fuse_group_norm import fuse_group_norm
+from alula.engine.passes.fuse_hard_swish import fuse_hard_swish
+from alula.engine.passes.fuse_layer_norm import fuse_layer_norm
 from alula.engine.passes.fuse_matmul import fuse_matmul
+from alula.engine.passes.fuse_mish import fuse_mish
+from alula.engine.passes.fuse_rms_norm import fuse_rms_norm
+from alula.engine.passes.fuse_swish import fuse_swish
+from alula.engine.passes.merge_reshapes import merge_reshapes
+from alula.engine.passes.merge_transposes import merge_transposes
+from alula.engine.passes.reduce_to_global_pool import reduce_to_global_pool
 from alula.engine.passes.resolve_auto_pad import resolve_auto_pad
+from alula.engine.passes.sink_transposes import sink_transposes
 from alula.engine.passes.upgrade_operators import upgrade_operators
 
 PASSES = (
@@ -35,9 +49,23 @@ PASSES = (
     configured_pass("bind_shapes", lambda graph, options: bind_shapes(graph, options.bindings, options.shapes)),
     graph_pass(fold_constants, required=True),
     graph_pass(drop_dead_nodes),
+    graph_pass(drop_duplicates),
     node_pass(drop_identity),
+    node_pass(drop_casts, repeat=True),
+    node_pass(drop_split_concat),
+    node_pass(merge_reshapes, repeat=True),
+    node_pass(sink_transposes, repeat=True),
+    node_pass(merge_transposes, repeat=True),
+    node_pass(fuse_hard_swish),
+    node_pass(fuse_swish),
+    node_pass(fuse_gelu),
+    node_pass(fuse_mish),
+    node_pass(fuse_rms_norm),
+    node_pass(fuse_layer_norm),
+    node_pass(fuse_group_norm),
     node_pass(resolve_auto_pad),
     node_pass(fold_pads, repeat=True),
+    node_pass(reduce_to_global_pool),
     node_pass(fold_batch_norm),
     node_pass(fold_scale),
     node_pass(fuse_matmul),

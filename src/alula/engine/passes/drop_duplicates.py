@@ -1,0 +1,74 @@
+"""What is computed twice is computed once.
+
+    x -> Shape -> a, x -> Shape -> b       becomes   x -> Shape -> a, read in the place of b
+
+In: a graph. Out: the graph in which no two nodes have the same operator, attributes and inputs. Constants of the same
+bytes count as one input. Nodes that hold graphs, or that draw random numbers, stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+
+from alula.engine.graph.graph import Graph, GraphEditor, Rewrite
+from alula.engine.graph.nodes import Attribute, Node, Subgraph
+
+_RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout"}
+)
+# Shapes, axes and scalars; larger constants are compared by name only: hashing weights would cost more than it finds.
+_MOST_BYTES = 256
+
+
+def drop_duplicates(graph: Graph) -> Graph:
+    """Walk once through the nodes in order, so that what follows duplicates is seen to be duplicate too."""
+    editor = GraphEditor(graph)
+    same = _same_constants(graph)
+    seen: dict[Hashable, Node] = {}
+    changed = False
+    for node in editor:
+        key = _key(node, same)
+        if key is None:
+            continue
+        first = seen.setdefault(key, node)
+        if first is node:
+            continue
+        if not editor.holds(first):
+            seen[key] = node
+        elif not any(name in editor.outputs for name in node.outputs):
+            renames = {mine: its for mine, its in zip(node.outputs, first.outputs, strict=True) if mine}
+            editor.apply(node, Rewrite(drop=(node,), rename=renames))
+            changed = True
+    return editor.freeze() if changed else graph
+
+
+def _key(node: Node, same: Mapping[str, str]) -> Hashable | None:
+    """What two nodes must share; None for nodes of which there may be several. Left-out outputs must be the same."""
+    if node.op in _RANDOM:
+        return None
+    attributes = []
+    for name, value in sorted(node.attributes.items()):
+        if isinstance(value, Subgraph):
+            return None
+        attributes.append((name, _hashable(value)))
+    inputs = tuple(same.get(name, name) for name in node.inputs)
+    return node.kind, tuple(attributes), inputs, tuple(bool(name) for name in node.outputs)
+
+
+def _hashable(value: Attribute) -> Hashable:
+    """The attribute with its type, since 1 and 1.0 and True are equal; floats as text, since NaN is not."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, repr(value.tolist()) if value.dtype == object else value.tobytes()
+    return type(value).__name__, repr(value) if isinstance(value, (float, tuple)) else value
+
+
+def _same_constants(graph: Graph) -> Mapping[str, str]:
+    """The first constant of the same dtype, shape and bytes for each small one."""
+    first: dict[Hashable, str] = {}
+    same = {}
+    for name, array in graph.constants.items():
+        if array.dtype != object and array.nbytes <= _MOST_BYTES:
+            same[name] = first.setdefault((array.dtype.name, array.shape, array.tobytes()), name)
+    return same

@@ -1,0 +1,157 @@
+"""Transposes move behind what does not care about the order of axes, so that pairs of them meet.
+
+    x -> Transpose -> Add(#bias) -> Relu -> Transpose back -> Conv
+    becomes   x -> Add(#bias turned) -> Relu -> Transpose -> Transpose back -> Conv
+    x -> Transpose (0, 2, 3, 1) -> ReduceMean (1, 2) {keepdims=0}   becomes   x -> ReduceMean (2, 3) {keepdims=0}
+
+In: an elementwise operator, a Concat, a Pad or a mean whose operands are transposed alike. Out: the same on the values
+before, and one Transpose behind it. Models written for channels-last pictures come down to few of them; convolutions
+meet their bias and activation again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from alula.engine.graph.graph import GraphEditor, Rewrite
+from alula.engine.graph.nodes import Array, Node, Value
+from alula.engine.operators.table import operator_of
+from alula.engine.passes.merge_transposes import merge_transposes, order_of
+from alula.engine.passes.normal import NewConstants
+
+_REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"})
+
+
+@dataclass(frozen=True)
+class _Turned:
+    """The transposes before a node, and their common order."""
+
+    order: tuple[int, ...]
+    nodes: tuple[Node, ...]
+
+    @property
+    def rank(self) -> int:
+        """How many axes."""
+        return len(self.order)
+
+    def source(self, name: str) -> str:
+        """What the transpose that makes `name` reads; the name itself where none does."""
+        return next((node.inputs[0] for node in self.nodes if node.output == name), name)
+
+
+def sink_transposes(editor: GraphEditor, node: Node) -> Rewrite | None:
+    """Move the transposes of the operands behind the node; one that meets a transpose is joined with it."""
+    if node.domain or len(node.outputs) != 1:
+        return None
+    if node.op == "Transpose":
+        return merge_transposes(editor, node)
+    turned = _turned(editor, node)
+    if turned is None:
+        return None
+    if node.op == "Concat":
+        return _concat(editor, node, turned)
+    if node.op == "Pad":
+        return _pad(editor, node, turned)
+    if node.op in _REDUCTIONS:
+        return _reduction(editor, node, turned)
+    operator = operator_of(node)
+    return _elementwise(editor, node, turned) if operator is not None and operator.lower is not None else None
+
+
+def _turned(editor: GraphEditor, node: Node) -> _Turned | None:
+    """The transposes of all computed operands; None where they differ, or others read what they make."""
+    nodes: dict[str, Node] = {}
+    orders = set()
+    for name in filter(None, node.inputs):
+        if editor.constant(name) is not None:
+            continue
+        producer = editor.producer_of(name)
+        order = order_of(editor, producer) if producer is not None else None
+        if producer is None or order is None or any(reader is not node for reader in editor.consumers_of(name)):
+            return None
+        if name in editor.outputs:
+            return None
+        nodes[name] = producer
+        orders.add(order)
+    return _Turned(orders.pop(), tuple(nodes.values())) if len(orders) == 1 else None
+
+
+def _elementwise(editor: GraphEditor, node: Node, turned: _Turned) -> Rewrite | None:
+    """Operands of the full shape or constants that broadcast to it, which are turned as well."""
+    shape = editor.value(node.output).shape
+    if shape is None or len(shape) != turned.rank:
+        return None
+    if any(editor.value(transpose.output).shape != shape for transpose in turned.nodes):
+        return None
+    constants = NewConstants(editor, node.output)
+    inputs = []
+    for name in node.inputs:
+        array = editor.constant(name) if name else None
+        if array is None or array.size == 1:
+            inputs.append(turned.source(name))
+        elif array.ndim > turned.rank:
+            return None
+        else:
+            inputs.append(constants.add(_back(array, turned.order), "turned"))
+    return _moved(editor, replace(node, inputs=tuple(inputs)), turned, constants, node)
+
+
+def _back(array: Array, order: Sequence[int]) -> Array:
+    """A constant that broadcasts before the transpose as it did behind it."""
+    wide = array.reshape((1,) * (len(order) - array.ndim) + array.shape)
+    return wide.transpose(np.argsort(order))
+
+
+def _concat(editor: GraphEditor, node: Node, turned: _Turned) -> Rewrite | None:
+    if any(editor.constant(name) is not None for name in node.inputs):
+        return None
+    axis = turned.order[node.integer("axis") % turned.rank]
+    inputs = tuple(turned.source(name) for name in node.inputs)
+    moved = replace(node.with_attributes(axis=axis), inputs=inputs)
+    return _moved(editor, moved, turned, NewConstants(editor, node.output), node)
+
+
+def _pad(editor: GraphEditor, node: Node, turned: _Turned) -> Rewrite | None:
+    pads = editor.constant(node.input(1))
+    if pads is None or pads.size != 2 * turned.rank or node.input(3):
+        return None
+    constants = NewConstants(editor, node.output)
+    back = np.argsort(turned.order)
+    amounts = constants.add(pads.reshape(2, -1)[:, back].reshape(-1), "pads")
+    inputs = (turned.source(node.inputs[0]), amounts, *node.inputs[2:])
+    return _moved(editor, replace(node, inputs=inputs), turned, constants, node)
+
+
+def _reduction(editor: GraphEditor, node: Node, turned: _Turned) -> Rewrite | None:
+    """Without the axes, no transpose is left if the others stand in their order before and behind it."""
+    axes = editor.constant(node.input(1)) if node.input(1) else None
+    if axes is None or not axes.size:
+        return None
+    gone = {int(axis) % turned.rank for axis in axes.reshape(-1)}
+    constants = NewConstants(editor, node.output)
+    name = constants.add(np.array(sorted(turned.order[axis] for axis in gone), np.int64), "axes")
+    moved = replace(node, inputs=(turned.source(node.inputs[0]), name))
+    if node.integer("keepdims", 1):
+        return _moved(editor, moved, turned, constants, node)
+    left = [axis for index, axis in enumerate(turned.order) if index not in gone]
+    if left != sorted(left):
+        return None
+    drop = (*turned.nodes, node)
+    return Rewrite(drop=drop, add=(moved,), constants=constants.arrays, values=constants.values)
+
+
+def _moved(editor: GraphEditor, moved: Node, turned: _Turned, constants: NewConstants, node: Node) -> Rewrite | None:
+    """The node before the transpose; None where its shape is not known."""
+    value = editor.values.get(node.output)
+    if value is None or value.shape is None or len(value.shape) != turned.rank:
+        return None
+    name = editor.fresh(f"{node.output}.turned")
+    shape = tuple(value.shape[axis] for axis in np.argsort(turned.order))
+    attributes = MappingProxyType({"perm": turned.order})
+    add = (replace(moved, outputs=(name,)), Node("Transpose", (name,), node.outputs, attributes))
+    values = (*constants.values, Value(name, value.dtype, shape))
+    return Rewrite(drop=(*turned.nodes, node), add=add, constants=constants.arrays, values=values)
