@@ -120,7 +120,7 @@ def _upgraded(node: Node, version: int) -> Node:
         (Node("Add", ("x", "z"), ("y",), {"broadcast": 1, "axis": 1}), 6, "axis is 1"),
         (Node("BatchNormalization", tuple("xabmv"), ("y", "m", "v")), 9, "only inference"),
         (Node("BatchNormalization", tuple("xabmv"), ("y",), {"spatial": 0}), 7, "spatial is 0"),
-        (Node("Sin", ("x",), ("y",)), 13, "ai.onnx.Sin"),
+        (Node("Sinc", ("x",), ("y",)), 13, "ai.onnx.Sinc"),
     ],
 )
 def test_versions_and_forms_that_are_not_understood_are_refused(node: Node, version: int, message: str) -> None:

@@ -25,6 +25,7 @@ from alula.engine.operators.common import (
     show,
 )
 from alula.engine.operators.formula import erf
+from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Lower, Operator, Tolerance
 
 _SQRT_HALF = math.sqrt(0.5)
@@ -44,7 +45,7 @@ def _elementwise(
     attributes = MappingProxyType(more.pop("attributes", {}))
     return Operator(
         name=name, since=since, inputs=("x",), attributes=attributes, infer=same_as(),
-        reference=reference, lower=lower, **more,
+        reference=in_float32(reference), lower=lower, **more,
     )  # fmt: skip
 
 
@@ -182,7 +183,7 @@ CLIP = Operator(
     since=(1, 6, 11, 12, 13),
     inputs=("x", "low?", "high?"),
     infer=same_as(),
-    reference=clip,
+    reference=in_float32(clip),
     lower=_lower_clip,
     upgrade=_upgrade_clip,
     summary="Bound from below and above.",
@@ -194,7 +195,7 @@ PRELU = Operator(
     since=(7, 9, 16),
     inputs=("x", "slope"),
     infer=_infer_prelu,
-    reference=prelu,
+    reference=in_float32(prelu),
     lower=_lower_prelu,
     summary="x where positive, else slope x.",
 )

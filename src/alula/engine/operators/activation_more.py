@@ -13,8 +13,8 @@ import numpy as np
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.activation import swish
 from alula.engine.operators.common import Mismatch, agree, same_as, same_dtypes, show
+from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
-from alula.engine.operators.storage import in_float32
 
 # Klambauer et al., "Self-Normalizing Neural Networks", 2017; the numbers as the standard rounds them to float32.
 _SELU_ALPHA = 1.67326319217681884765625
@@ -35,7 +35,7 @@ def selu(x: Array, *, alpha: float, gamma: float) -> Array:
 def celu(x: Array, *, alpha: float) -> Array:
     """max(0, x) + min(0, alpha (exp(x / alpha) - 1)) (Barron 2017)."""
     below = np.expm1(np.minimum(x, _of(x, 0)) / _of(x, alpha)) * _of(x, alpha)
-    return np.maximum(x, _of(x, 0)) + below
+    return np.asarray(np.maximum(x, _of(x, 0)) + below)
 
 
 def thresholded_relu(x: Array, *, alpha: float) -> Array:

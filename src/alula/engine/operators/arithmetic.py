@@ -14,6 +14,7 @@ import numpy as np
 from alula.engine.graph.formula import FormulaBuilder, Operand
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators.common import Refusal, broadcast, same_as, without
+from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Lower, Operator
 
 
@@ -76,20 +77,32 @@ def _lower_mean(b: FormulaBuilder, *operands: Operand) -> Operand:
 
 def _unary(name: str, since: tuple[int, ...], reference: Callable[..., Any], lower: Lower, summary: str) -> Operator:
     return Operator(
-        name=name, since=since, inputs=("x",), infer=same_as(), reference=reference, lower=lower, summary=summary
+        name=name,
+        since=since,
+        inputs=("x",),
+        infer=same_as(),
+        reference=in_float32(reference),
+        lower=lower,
+        summary=summary,
     )
 
 
 def _binary(name: str, reference: Callable[..., Any], lower: Lower, summary: str) -> Operator:
     return Operator(
-        name=name, since=(1, 6, 7, 13, 14), inputs=("a", "b"), infer=broadcast(), reference=reference, lower=lower,
-        upgrade=upgrade_broadcast, summary=summary,
+        name=name, since=(1, 6, 7, 13, 14), inputs=("a", "b"), infer=broadcast(), reference=in_float32(reference),
+        lower=lower, upgrade=upgrade_broadcast, summary=summary,
     )  # fmt: skip
 
 
 def _variadic(name: str, since: tuple[int, ...], reference: Callable[..., Any], lower: Lower, summary: str) -> Operator:
     return Operator(
-        name=name, since=since, inputs=("x*",), infer=broadcast(), reference=reference, lower=lower, summary=summary
+        name=name,
+        since=since,
+        inputs=("x*",),
+        infer=broadcast(),
+        reference=in_float32(reference),
+        lower=lower,
+        summary=summary,
     )
 
 
@@ -98,7 +111,7 @@ POW = Operator(
     since=(1, 7, 12, 13, 15),
     inputs=("x", "y"),
     infer=broadcast(mixed=True),
-    reference=power,
+    reference=in_float32(power),
     lower=_lower_power,
     upgrade=upgrade_broadcast,
     summary="x to the y, in the dtype of x.",

@@ -24,8 +24,9 @@ def shift(x: Array, by: Array, *, direction: str) -> Array:
     outside = (by < 0) | (by >= bits)
     count = np.where(outside, 0, by).astype(x.dtype)
     if direction == "LEFT":
-        return np.where(outside, x.dtype.type(0), np.left_shift(x, count))
-    return np.where(outside, np.where(x < 0, -1, 0).astype(x.dtype), np.right_shift(x, count))
+        return np.asarray(np.where(outside, x.dtype.type(0), np.left_shift(x, count)))
+    signs = np.where(x < 0, -1, 0).astype(x.dtype)
+    return np.where(outside, signs, np.right_shift(x, count))
 
 
 def _binary(name: str, reference: Callable[..., Any], summary: str) -> Operator:

@@ -13,12 +13,13 @@ import numpy as np
 from alula.base.tensors import DType
 from alula.engine.operators.arithmetic import upgrade_broadcast
 from alula.engine.operators.common import broadcast, broadcast_shapes, same_dtypes
+from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
 
 
 def _relation(name: str, since: tuple[int, ...], reference: Callable[..., Any], summary: str) -> Operator:
     return Operator(
-        name=name, since=since, inputs=("a", "b"), infer=broadcast(DType.BOOL), reference=reference,
+        name=name, since=since, inputs=("a", "b"), infer=broadcast(DType.BOOL), reference=in_float32(reference),
         upgrade=upgrade_broadcast, summary=summary,
     )  # fmt: skip
 

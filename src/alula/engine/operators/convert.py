@@ -55,7 +55,7 @@ def convert(x: Array, dtype: DType, *, saturate: int = 1, round_mode: str = "up"
     if dtype is DType.STRING:
         return _printed(x)
     if dtype is DType.BOOL:
-        return _wide(x) != 0
+        return np.not_equal(_wide(x), 0)
     if dtype is DType.FLOAT8E8M0:
         return _as_power_of_two(np.asarray(_wide(x), np.float32), saturate, round_mode)
     if dtype in _FLOAT8:
@@ -74,7 +74,7 @@ def _as_float8(x: Array, dtype: DType, saturate: int) -> Array:
     numpy_type = numpy_dtype(dtype)
     if not saturate:
         return x.astype(numpy_type)
-    most = float(ml_dtypes.finfo(numpy_type).max)
+    most = float(ml_dtypes.finfo(numpy_type).max)  # type: ignore[no-untyped-call]
     wide = x if x.dtype.kind == "f" else x.astype(np.float64)
     return wide.clip(-most, most).astype(numpy_type)
 

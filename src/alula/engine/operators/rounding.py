@@ -14,8 +14,8 @@ import numpy as np
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.common import Refusal, broadcast, same_as
+from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
-from alula.engine.operators.storage import in_float32
 
 
 def modulo(a: Array, b: Array, *, fmod: int) -> Array:

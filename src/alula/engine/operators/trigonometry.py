@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from alula.engine.operators.common import same_as
+from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Operator
-from alula.engine.operators.storage import in_float32
 
 
 def _function(name: str, since: tuple[int, ...], reference: Callable[..., Any], summary: str) -> Operator:
