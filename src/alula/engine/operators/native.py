@@ -31,6 +31,7 @@ from alula.engine.operators.native_pool import (
     select_max_pool,
     select_softmax,
 )
+from alula.engine.operators.native_reduce import select_reduce
 
 SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
     {
@@ -53,5 +54,10 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "Expand"): select_expand,
         ("", "Pad"): select_pad,
         ("", "Resize"): select_resize,
+        ("", "ReduceSum"): select_reduce,
+        ("", "ReduceMean"): select_reduce,
+        ("", "ReduceMax"): select_reduce,
+        ("", "ReduceMin"): select_reduce,
+        ("", "ReduceProd"): select_reduce,
     }
 )

@@ -14,6 +14,7 @@ from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.global_pool import GlobalPool
 from alula.engine.kernels.pool import Pool
 from alula.engine.kernels.softmax import Softmax
+from alula.engine.operators.native_reduce import plain_pool
 
 _EXP_FLOPS = 20
 
@@ -29,13 +30,13 @@ def select_average_pool(at: Selection) -> tuple[KernelCall, ...] | None:
 
 
 def select_global_max_pool(at: Selection) -> tuple[KernelCall, ...] | None:
-    """Maximum over all pixels, in blocks."""
-    return _global_pool(at, "max")
+    """Maximum over all pixels, in blocks or plain."""
+    return _global_pool(at, "max") if at.result().block else plain_pool(at, "max")
 
 
 def select_global_average_pool(at: Selection) -> tuple[KernelCall, ...] | None:
-    """Mean over all pixels, in blocks."""
-    return _global_pool(at, "average")
+    """Mean over all pixels, in blocks or plain."""
+    return _global_pool(at, "average") if at.result().block else plain_pool(at, "mean")
 
 
 def _pool(at: Selection, kind: Literal["max", "average"]) -> tuple[KernelCall, ...] | None:
@@ -58,8 +59,6 @@ def _pool(at: Selection, kind: Literal["max", "average"]) -> tuple[KernelCall, .
 
 def _global_pool(at: Selection, kind: Literal["max", "average"]) -> tuple[KernelCall, ...] | None:
     value, result = at.value(0), at.result()
-    if not result.block:
-        return None
     batch, channels, *size = static(value.shape or ())
     kernel = GlobalPool(kind, channels, math.prod(size), batch, result.block)
     return (KernelCall(kernel, (value.name,), (result.name,), math.prod(static(value.shape or ()))),)

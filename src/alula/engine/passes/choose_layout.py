@@ -178,6 +178,11 @@ def _pool(layouts: _Layouts, node: Node) -> bool:
     return True
 
 
+def _global_pool(layouts: _Layouts, node: Node) -> bool:
+    """Blocked where the input is: plain rows are reduced as they are."""
+    return node.inputs[0] in layouts.in_blocks and _pool(layouts, node)
+
+
 def _elementwise(layouts: _Layouts, node: Node) -> bool:
     """Blocked where a full-sized operand is blocked already and the others fit the same blocks."""
     shape = layouts.graph.value(node.output).shape
@@ -228,8 +233,8 @@ _RULES: Mapping[tuple[str, str], Callable[[_Layouts, Node], bool]] = {
     (INTERNAL, "Elementwise"): _elementwise,
     ("", "MaxPool"): _pool,
     ("", "AveragePool"): _pool,
-    ("", "GlobalAveragePool"): _pool,
-    ("", "GlobalMaxPool"): _pool,
+    ("", "GlobalAveragePool"): _global_pool,
+    ("", "GlobalMaxPool"): _global_pool,
     ("", "Concat"): _concat,
     ("", "Resize"): _resize,
 }
