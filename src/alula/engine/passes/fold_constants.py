@@ -68,6 +68,10 @@ class _Work:
 
     def visit(self, node: Node) -> None:
         """Fold the node, or keep it and learn what it makes."""
+        if any(name and name not in self.values for name in node.inputs):
+            # Behind a node whose results depend on data not even dtypes are known; guessing one would refuse the node.
+            self.nodes.append(node)
+            return
         inferred = infer_node(node, tuple(self._known(name) for name in node.inputs))
         arrays = self._arguments(node)
         if arrays is not None and self._affordable(node, inferred):
