@@ -39,7 +39,7 @@ class StageRunner:
 
     def run(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that the stage and those behind it make of the values: outputs of the model among them."""
-        known = dict(values)
+        known = {**self.stage.constants, **values}
         if self.stage.native is not None:
             known.update(self._run_native(self.stage.native, known))
         for one in self.stage.host:
