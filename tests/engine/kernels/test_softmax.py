@@ -62,7 +62,21 @@ def test_the_largest_element_is_taken_off_first(size: float, target: Target) -> 
 
 
 @ON_ALL
+@pytest.mark.parametrize("shape", SHAPES)
+def test_logarithms_agree_with_the_definition(shape: tuple[int, int, int], target: Target) -> None:
+    """Rule: the logarithm is right where the power itself has long become 0."""
+    x = (np.random.default_rng(5).standard_normal(shape) * 100).astype(np.float32)
+    got = np.full_like(x, 9)
+
+    run_kernel(Softmax(*shape, logarithm=True), target, [x], [got], pieces=2)
+
+    lowered = x.astype(np.float64) - x.max(1, keepdims=True)
+    np.testing.assert_allclose(got, lowered - np.log(np.exp(lowered).sum(1, keepdims=True)), rtol=2e-6, atol=1e-6)
+
+
+@ON_ALL
 def test_no_function_of_a_library_is_called(target: Target) -> None:
     """Rule: a kernel is self-contained."""
     assert undefined_symbols(Softmax(2, 37), target) == set()
     assert undefined_symbols(Softmax(2, 37, 21), target) == set()
+    assert undefined_symbols(Softmax(2, 37, 21, logarithm=True), target) == set()

@@ -14,6 +14,7 @@ from alula.base.tensors import DType
 from alula.engine.kernels import maths
 from alula.engine.kernels.ir import Carried, Function, Index, module
 from alula.engine.kernels.lanes import Lanes, full_width, widths_of
+from alula.engine.kernels.sums import BlockSum
 from alula.engine.kernels.target import Target
 
 ReduceKind = Literal[
@@ -24,9 +25,6 @@ ReduceKind = Literal[
 _GROUP = 64
 # Registers that are reduced side by side, so that additions do not wait for each other.
 _CHAINS = 4
-# Sums of this many registers, and of this many such sums, are made apart: the error grows with the length of a sum
-# (N. J. Higham, "The accuracy of floating point summation", 1993, section 3).
-_BLOCK = 64
 
 _Step = Callable[[Lanes, int, str, str], str]
 
@@ -212,22 +210,11 @@ class _Emitter:
                 step(wide, i, sum_, wide.load(pointer, f.add(index, i * wide.count))) for i, sum_ in enumerate(held)
             ]
 
-        def stretch(low: Index, length: int, held: Carried) -> Carried:
-            """`length` elements from `low`, at most as many blocks as a block has registers."""
-            size = stride
-            while size * _BLOCK < length:
-                size *= _BLOCK
-
-            def part(index: Index, held: Carried) -> Carried:
-                inner = stretch(index, size, [getattr(wide, start)] * chains)
-                return [self._combined(wide, a, b) for a, b in zip(held, inner, strict=True)]
-
-            done = length - length % size
-            held = f.loop(low, f.add(low, done), size, part if size > stride else pick, held, wide.kind)
-            return stretch(f.add(low, done), length - done, held) if done < length else held
+        def join(a: str, b: str) -> str:
+            return self._combined(wide, a, b)
 
         bulk = whole - whole % stride
-        sums = stretch(0, bulk, list(sums))
+        sums = BlockSum(f, stride, pick, getattr(wide, start), join, wide.kind).run(0, bulk, sums)
         for i, place in enumerate(range(bulk, whole, wide.count)):
             sums[i] = step(wide, i, sums[i], wide.load(pointer, place))
         return sums

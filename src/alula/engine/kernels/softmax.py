@@ -1,6 +1,6 @@
-"""Softmax along one axis.
+"""Softmax along one axis, or its logarithm.
 
-In: dense float32 seen as [outer, axis, inner]. Out: the same shape, sums along `axis` equal to 1.
+In: dense float32 seen as [outer, axis, inner]. Out: the same shape, sums along `axis` equal to 1, or their logarithms.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from alula.engine.kernels.ir import Carried, Function, Index, LoopBody, module
-from alula.engine.kernels.maths import exp
+from alula.engine.kernels.maths import exp, log
 from alula.engine.kernels.target import Target
 
 # Inner columns of one unit; a multiple of every register width.
@@ -24,16 +24,20 @@ class Softmax:
 
     A row that holds a NaN, +inf or nothing but -inf becomes NaN, as in numpy. A work unit is one row where `inner` is
     1, else 16 columns.
+
+    Attributes:
+        logarithm: give (x - max) - log of the sum instead.
     """
 
     outer: int
     axis: int
     inner: int = 1
+    logarithm: bool = False
 
     @property
     def family(self) -> str:
         """The algorithm."""
-        return "softmax"
+        return "log softmax" if self.logarithm else "softmax"
 
     @property
     def units(self) -> int:
@@ -51,7 +55,8 @@ class Softmax:
 
         def row(index: Index, _: Carried) -> Carried:
             offset = f.mul(index, self.axis)
-            _emit_row(f, self.axis, f.at("%x", offset), f.at("%y", offset))
+            emit_row = _emit_log_row if self.logarithm else _emit_row
+            emit_row(f, self.axis, f.at("%x", offset), f.at("%y", offset))
             return []
 
         def columns(index: Index, _: Carried) -> Carried:
@@ -86,7 +91,8 @@ class Softmax:
         def total(index: Index, state: Carried) -> Carried:
             place = f.mul(index, self.inner)
             power = exp(f, f.arithmetic("fsub", f.load_first(count, x, place), peak))
-            f.store_first(count, power, y, place)
+            if not self.logarithm:
+                f.store_first(count, power, y, place)
             return [f.arithmetic("fadd", state[0], power)]
 
         def scale(index: Index, _: Carried) -> Carried:
@@ -94,8 +100,18 @@ class Softmax:
             f.store_first(count, f.arithmetic("fmul", f.load_first(count, y, place), factor), y, place)
             return []
 
+        def lower(index: Index, _: Carried) -> Carried:
+            place = f.mul(index, self.inner)
+            difference = f.arithmetic("fsub", f.load_first(count, x, place), peak)
+            f.store_first(count, f.arithmetic("fsub", difference, logarithm), y, place)
+            return []
+
         peak = f.loop(0, self.axis, 1, largest, [f.constant(float("-inf"))])[0]
         sums = f.loop(0, self.axis, 1, total, [f.constant(0.0)])[0]
+        if self.logarithm:
+            logarithm = log(f, sums)
+            f.loop(0, self.axis, 1, lower)
+            return
         factor = f.arithmetic("fdiv", f.constant(1.0), sums)
         f.loop(0, self.axis, 1, scale)
 
@@ -117,6 +133,33 @@ def _emit_row(f: Function, length: int, x: str, y: str) -> None:
     f.loop(0, whole, f.lanes, scale)
     for power in powers:
         f.store_first(rest, f.arithmetic("fmul", power, factor), y, whole)
+
+
+def _emit_log_row(f: Function, length: int, x: str, y: str) -> None:
+    """The logarithm of a row; powers are summed and not stored."""
+    rest = length % f.lanes
+    whole = length - rest
+    tail = [_padded(f, f.load_first(rest, x, whole), rest)] if rest else []
+    peak = _peak(f, whole, x, tail)
+
+    def power(value: str) -> str:
+        return exp(f, f.arithmetic("fsub", value, peak))
+
+    def body(index: Index, state: Carried) -> Carried:
+        places = (f.add(index, chain * f.lanes) for chain in range(len(state)))
+        return [f.arithmetic("fadd", held, power(f.load(x, place))) for held, place in zip(state, places, strict=True)]
+
+    sums = [*_in_chains(f, whole, body, 0.0), *map(power, tail)]
+    logarithm = log(f, _across(f, sums, "fadd"))
+
+    def lower(index: Index, _: Carried) -> Carried:
+        difference = f.arithmetic("fsub", f.load(x, index), peak)
+        f.store(f.arithmetic("fsub", difference, logarithm), y, index)
+        return []
+
+    f.loop(0, whole, f.lanes, lower)
+    for value in tail:
+        f.store_first(rest, f.arithmetic("fsub", f.arithmetic("fsub", value, peak), logarithm), y, whole)
 
 
 def _peak(f: Function, whole: int, x: str, tail: list[str]) -> str:

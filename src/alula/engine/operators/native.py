@@ -23,6 +23,7 @@ from alula.engine.operators.native_move import (
     select_split,
     select_transpose,
 )
+from alula.engine.operators.native_norm import select_instance_norm, select_layer_norm
 from alula.engine.operators.native_normalise import select_lrn
 from alula.engine.operators.native_pool import (
     select_average_pool,
@@ -32,10 +33,12 @@ from alula.engine.operators.native_pool import (
     select_softmax,
 )
 from alula.engine.operators.native_reduce import select_reduce
+from alula.engine.operators.native_spatial_transposed import select_convolution_transposed
 
 SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
     {
         (INTERNAL, "FusedConv"): select_convolution,
+        (INTERNAL, "FusedConvTranspose"): select_convolution_transposed,
         (INTERNAL, "FusedMatMul"): select_matmul,
         (INTERNAL, "Elementwise"): select_elementwise,
         (INTERNAL, "Pack"): select_pack,
@@ -47,6 +50,9 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "GlobalMaxPool"): select_global_max_pool,
         ("", "GlobalAveragePool"): select_global_average_pool,
         ("", "Softmax"): select_softmax,
+        ("", "LogSoftmax"): select_softmax,
+        ("", "LayerNormalization"): select_layer_norm,
+        ("", "InstanceNormalization"): select_instance_norm,
         ("", "Concat"): select_concat,
         ("", "Split"): select_split,
         ("", "Slice"): select_slice,

@@ -65,7 +65,7 @@ def _global_pool(at: Selection, kind: Literal["max", "average"]) -> tuple[Kernel
 
 
 def select_softmax(at: Selection) -> tuple[KernelCall, ...] | None:
-    """Softmax along one axis of a plain tensor."""
+    """Softmax, or its logarithm, along one axis of a plain tensor."""
     value = at.value(0)
     if value.dtype is not DType.FLOAT32 or value.block or at.result().block:
         return None
@@ -75,5 +75,7 @@ def select_softmax(at: Selection) -> tuple[KernelCall, ...] | None:
         return None
     # Before opset 13 the axis was the first of all that are summed over.
     end = len(shape) if at.node.integer("coerced") else axis + 1
-    kernel = Softmax(math.prod(shape[:axis]), math.prod(shape[axis:end]), math.prod(shape[end:]))
+    kernel = Softmax(
+        math.prod(shape[:axis]), math.prod(shape[axis:end]), math.prod(shape[end:]), at.node.op == "LogSoftmax"
+    )
     return (KernelCall(kernel, (value.name,), (at.node.output,), math.prod(shape) * _EXP_FLOPS),)
