@@ -18,6 +18,7 @@ import numpy as np
 from alula.engine.graph.formula import IDENTITY, Formula
 from alula.engine.graph.nodes import Array
 from alula.engine.kernels.ir import Carried, Function, Index, module
+from alula.engine.kernels.place import WHOLE, Place
 from alula.engine.kernels.target import Target
 from alula.engine.kernels.tile import (
     Output,
@@ -63,6 +64,7 @@ class Convolution:
         in_size: height and width of x, padding included.
         plain: x is [N, C, H, W] instead of blocked; for few channels.
         split: what a work unit is: one output row of one image, or one group of output blocks of all images.
+        place: the part of x and y that is worked on, where it is not all.
     """
 
     batch: int
@@ -77,6 +79,7 @@ class Convolution:
     split: Literal["rows", "groups"] = "rows"
     epilogue: Formula = IDENTITY
     extras: int = 0
+    place: Place = WHOLE
 
     family = "convolution"
     scratch = 0
@@ -222,8 +225,12 @@ class _Emitter:
         self.channel = in_h * in_w if kernel.plain else 1
         self.in_plane = in_h * in_w * (kernel.in_channels if kernel.plain else self.block)
         self.in_image = self.in_plane * (1 if kernel.plain else -(-kernel.in_channels // self.block))
-        out_h, out_w = kernel.out_size
+        place = kernel.place
+        out_h, out_w = place.size if any(place.size) else kernel.out_size
+        self.out_pixel, self.out_row = place.step[1] * self.block, place.step[0] * out_w * self.block
         self.out_plane = out_h * out_w * self.block
+        self.out_start = (place.start[0] * out_w + place.start[1]) * self.block
+        self.in_start = place.read[0] * self.row + place.read[1] * self.pixel
         self.out_blocks = -(-kernel.out_channels // self.block)
         floats = kernel.window.taps * kernel.in_channels // kernel.groups * self.out_blocks * self.block
         self.ahead = floats * 4 > _PREFETCH_BYTES
@@ -254,8 +261,9 @@ class _Emitter:
             f.add(base, f.mul(number, step))
             for base, step in zip((piece.start, piece.low, piece.offset), run.step, strict=True)
         )
-        x = f.at("%x", f.add(f.mul(n, self.in_image), f.mul(low, self.in_plane)))
+        x = f.at("%x", f.add(f.add(f.mul(n, self.in_image), f.mul(low, self.in_plane)), self.in_start))
         here = f.add(f.mul(n, self.out_blocks * self.out_plane), f.mul(start, self.out_plane))
+        here = f.add(here, self.out_start)
         extras = tuple(f.at(f"%e{i}", here) for i in range(k.extras))
         out = Output(f.at("%y", here), (), self.out_plane, piece.vectors, extras)
         panel = f.at("%w", f.add(self.out_blocks * self.block, offset))
@@ -303,7 +311,7 @@ class _Emitter:
 
         def row(r: Index, _: Carried) -> Carried:
             xr = f.at(x, f.mul(r, k.window.strides[0] * self.row))
-            offset = f.mul(r, k.out_size[1] * self.block)
+            offset = f.mul(r, self.out_row)
             extras = tuple(f.at(e, offset) for e in out.extras)
             here = Output(f.at(out.pointer, offset), (), out.stride, out.vectors, extras)
             self._tiles(part, r, (xr, w, bias), here)
@@ -320,9 +328,9 @@ class _Emitter:
 
             def tile(t: Index, _: Carried, run: Run = run, seen: int = seen) -> Carried:
                 first = f.add(run.start, f.mul(t, run.size))
-                offset = f.mul(first, self.block)
+                offset = f.mul(first, self.out_pixel)
                 extras = tuple(f.at(e, offset) for e in out.extras)
-                pixels = tuple(i * self.block for i in range(run.size))
+                pixels = tuple(i * self.out_pixel for i in range(run.size))
                 here = Output(f.at(out.pointer, offset), pixels, out.stride, out.vectors, extras)
                 number = f.add(f.mul(r, sum(other.count for other in self.tiles)), f.add(seen, t))
                 self._tile(part, (f.at(x, f.mul(first, step)), w, bias), here, number)

@@ -148,6 +148,8 @@ def _rows(f: Function, out: Output) -> list[tuple[Index, int]]:
     """Stretches of neighbouring vectors that a tile has written: where they begin, and how many vectors they have."""
     if out.stride == f.lanes:
         return [(pixel, out.vectors) for pixel in out.pixels]
+    if any(pixel != i * f.lanes for i, pixel in enumerate(out.pixels)):  # results that stand apart
+        return [(f.add(f.mul(j, out.stride), pixel), 1) for j in range(out.vectors) for pixel in out.pixels]
     return [(f.mul(j, out.stride), len(out.pixels)) for j in range(out.vectors)]
 
 

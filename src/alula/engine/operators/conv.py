@@ -33,6 +33,9 @@ from alula.engine.operators.window import (
 CONV_ATTRIBUTES: Mapping[str, Any] = MappingProxyType(
     {"auto_pad": "NOTSET", "dilations": (), "group": 1, "kernel_shape": (), "pads": (), "strides": ()}
 )
+TRANSPOSED_ATTRIBUTES: Mapping[str, Any] = MappingProxyType(
+    {**CONV_ATTRIBUTES, "output_padding": (), "output_shape": ()}
+)
 
 
 def convolve(x: Array, w: Array, b: Array | None = None, *, group: int, **attributes: Any) -> Array:
@@ -197,7 +200,7 @@ CONV_TRANSPOSE = Operator(
     name="ConvTranspose",
     since=(1, 11, 22),
     inputs=("x", "w", "b?"),
-    attributes=MappingProxyType({**CONV_ATTRIBUTES, "output_padding": (), "output_shape": ()}),
+    attributes=TRANSPOSED_ATTRIBUTES,
     infer=infer_conv_transposed,
     reference=convolve_transposed,
     summary="Transposed convolution: the gradient of Conv with respect to its input.",

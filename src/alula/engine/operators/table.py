@@ -16,18 +16,22 @@ from alula.engine.operators import (
     arithmetic,
     bitwise,
     boxes,
+    chance,
     compare,
     constant,
+    control,
     conv,
     convert,
     crop,
     deform,
     grid,
     internal,
+    internal_spatial,
     join,
     matmul,
     move,
     normalise,
+    norms,
     pad,
     pick,
     pool,
@@ -35,6 +39,8 @@ from alula.engine.operators import (
     resize,
     roi,
     rounding,
+    scan,
+    sequence,
     shape,
     tile,
     trigonometry,
@@ -46,9 +52,9 @@ from alula.engine.operators.record import Operator
 NEWEST_OPSET = 28
 
 _FILES = (
-    activation, activation_more, arithmetic, bitwise, boxes, compare, constant, conv, convert, crop, deform, grid,
-    internal, join, matmul, move, normalise, pad, pick, pool, reduce, resize, roi, rounding, shape, tile,
-    trigonometry,
+    activation, activation_more, arithmetic, bitwise, boxes, chance, compare, constant, control, conv, convert,
+    crop, deform, grid, internal, internal_spatial, join, matmul, move, normalise, norms, pad, pick, pool, reduce,
+    resize, roi, rounding, scan, sequence, shape, tile, trigonometry,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(

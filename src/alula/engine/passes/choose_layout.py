@@ -20,6 +20,7 @@ from alula.engine.graph.dims import Shape, is_static, static
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
 from alula.engine.operators.native_move import pixel_factors
+from alula.engine.operators.native_spatial_transposed import transposed_zeros
 
 # Up to this many channels a convolution reads plain rows: a block would be mostly padding.
 _FEW_CHANNELS = 4
@@ -171,6 +172,25 @@ def _convolution(layouts: _Layouts, node: Node) -> bool:
     return True
 
 
+def _transposed(layouts: _Layouts, node: Node) -> bool:
+    """Its phases are convolutions over one padded input; zeros around x are larger `pads` of the result."""
+    weights, name = layouts.graph.constants.get(node.inputs[1]), node.inputs[0]
+    y = layouts.graph.value(node.output).shape or ()
+    if weights is None or (node.input(2) and node.input(2) not in layouts.graph.constants):
+        return False
+    if any(layouts.graph.value(extra).shape != y for extra in node.inputs[3:]):
+        return False
+    zeros = transposed_zeros(node, weights, layouts.values[name].shape or (), y)
+    if zeros is None:
+        return False
+    x = layouts.padded(layouts.blocked(name), zeros)
+    wider = zip(node.ints("pads"), zeros, node.ints("strides") * 2, strict=True)
+    node = node.with_attributes(pads=tuple(pad + more * stride for pad, more, stride in wider))
+    extras = tuple(layouts.blocked(extra) for extra in node.inputs[3:])
+    layouts.append_blocked(node, (x, node.inputs[1], node.input(2), *extras))
+    return True
+
+
 def _pool(layouts: _Layouts, node: Node) -> bool:
     if len([name for name in node.outputs if name]) > 1 or node.text("auto_pad", "NOTSET") != "NOTSET":
         return False
@@ -230,6 +250,7 @@ def _resize(layouts: _Layouts, node: Node) -> bool:
 # Each rule appends the node in blocks and says whether it did.
 _RULES: Mapping[tuple[str, str], Callable[[_Layouts, Node], bool]] = {
     (INTERNAL, "FusedConv"): _convolution,
+    (INTERNAL, "FusedConvTranspose"): _transposed,
     (INTERNAL, "Elementwise"): _elementwise,
     ("", "MaxPool"): _pool,
     ("", "AveragePool"): _pool,

@@ -16,7 +16,7 @@ from alula.engine.graph.nodes import INTERNAL, Node
 from alula.engine.passes.compose import Applied, compose
 from alula.engine.passes.fuse_chain import ELEMENTWISE, MOST_INPUTS, MOST_STEPS
 
-_PRODUCERS = frozenset({(INTERNAL, "FusedConv"), (INTERNAL, "FusedMatMul")})
+_PRODUCERS = frozenset({(INTERNAL, name) for name in ("FusedConv", "FusedConvTranspose", "FusedMatMul")})
 _FIRST_EXTRA = 3
 
 

@@ -26,6 +26,7 @@ from alula.engine.passes.fold_constants import fold_constants
 from alula.engine.passes.fold_pads import fold_pads
 from alula.engine.passes.fold_scale import fold_scale
 from alula.engine.passes.fuse_chain import fuse_chain
+from alula.engine.passes.fuse_conv_transpose import fuse_conv_transpose
 from alula.engine.passes.fuse_convolution import fuse_convolution
 from alula.engine.passes.fuse_elementwise import fuse_elementwise
 from alula.engine.passes.fuse_epilogue import fuse_epilogue
@@ -70,6 +71,7 @@ PASSES = (
     node_pass(fold_scale),
     node_pass(fuse_matmul),
     node_pass(fuse_convolution),
+    node_pass(fuse_conv_transpose),
     node_pass(fuse_elementwise),
     node_pass(fuse_chain, repeat=True),
     node_pass(fuse_epilogue, repeat=True),
