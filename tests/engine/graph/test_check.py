@@ -51,3 +51,28 @@ def test_message_names_the_model_and_the_pass_that_has_run() -> None:
     """Whoever wrote the pass learns that it was this one."""
     with pytest.raises(GraphError, match=r"\n  model m, after pass fold_constants"):
         check_graph(replace(SOUND, outputs=("z",)), after="fold_constants")
+
+
+def holder(captures: tuple[str, ...], reads: str = "b") -> Node:
+    """A node that holds a graph of one input and one node."""
+    body = Graph("body", (Node("Relu", (reads,), ("c",)),), (Value("b", DType.FLOAT32, None),), ("c",), {}, {})
+    return Node("If", ("x", *captures), ("y",), {"then_branch": body, "captures": captures})
+
+
+def test_graph_inside_a_node_keeps_the_rules_too() -> None:
+    """A self-contained graph reads what it makes, and nothing else."""
+    x = Value("x", DType.FLOAT32, None)
+
+    check_graph(Graph("outer", (replace(holder(("b",)), inputs=("x", "x")),), (x,), ("y",), {}, {}))
+    with pytest.raises(GraphError, match=r"y \(If\), graph inside, c \(Relu\): needs input ghost"):
+        check_graph(Graph("outer", (holder((), "ghost"),), (x,), ("y",), {}, {}))
+
+
+def test_captures_name_inputs_of_node_and_graphs() -> None:
+    """Each name stands for one of the node's last inputs and for an input of a graph inside."""
+    x = Value("x", DType.FLOAT32, None)
+
+    for captures in (("b", "b"), ("nobody",), ("b", "nobody")):
+        node = replace(holder(captures), inputs=("x",) * 3)
+        with pytest.raises(GraphError, match="graphs capture"):
+            check_graph(Graph("outer", (node,), (x,), ("y",), {}, {}))

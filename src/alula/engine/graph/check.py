@@ -6,7 +6,7 @@ In: Graph. Out: nothing, or a GraphError that names the first broken rule.
 from __future__ import annotations
 
 from alula.base.errors import GraphError
-from alula.engine.graph.graph import Graph
+from alula.engine.graph.graph import Graph, captures_of, nested_graphs
 from alula.engine.graph.nodes import Node
 
 
@@ -29,6 +29,7 @@ def check_graph(graph: Graph, after: str = "") -> None:
     for node in graph.nodes:
         _check_inputs(graph, node, made, after)
         _check_outputs(graph, node, made, after)
+        _check_nested(graph, node, after)
     for name in graph.outputs:
         if name not in made:
             raise _broken(graph, after, f"output {name}", "a value that some node makes", "nothing makes it")
@@ -38,6 +39,9 @@ def check_graph(graph: Graph, after: str = "") -> None:
 def _check_inputs(graph: Graph, node: Node, made: set[str], after: str) -> None:
     for name in node.inputs:
         if name and name not in made:
+            if name in captures_of(node):
+                found = f"nothing makes {name}"
+                raise _broken(graph, after, f"{node.label} ({node.op})", "what its graphs read made before it", found)
             later = any(name in other.outputs for other in graph.nodes)
             found = "it is made later: a cycle or a wrong order" if later else "nothing makes it"
             raise _broken(graph, after, f"{node.label} ({node.op})", f"input {name} made before it", found)
@@ -51,6 +55,25 @@ def _check_outputs(graph: Graph, node: Node, made: set[str], after: str) -> None
         if name in made:
             raise _broken(graph, after, place, f"output {name} to be new", "the value is made twice")
         made.add(name)
+
+
+def _check_nested(graph: Graph, node: Node, after: str) -> None:
+    """Graphs inside a node have all that they read: their own inputs, and those that the node captures for them."""
+    nested = nested_graphs(node)
+    captures = captures_of(node)
+    if not nested and not captures:
+        return
+    place = f"{node.label} ({node.op})"
+    read = {value.name for inner in nested for value in inner.inputs}
+    if len(captures) > len(node.inputs) or len(set(captures)) < len(captures) or not read.issuperset(captures):
+        found = f"{len(node.inputs)} inputs and captures {', '.join(captures)}"
+        raise _broken(graph, after, place, "one input at its end for each name that its graphs capture", found)
+    for inner in nested:
+        try:
+            check_graph(inner, after)
+        except GraphError as error:
+            where = f"{place}, graph inside, {error.where}"
+            raise GraphError(where, error.needed, error.found, detail=error.detail) from None
 
 
 def _check_records(graph: Graph, after: str) -> None:

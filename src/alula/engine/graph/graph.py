@@ -68,6 +68,21 @@ class Graph(Subgraph):
         return self.values.get(name) or Value(name, DType.FLOAT32, None)
 
 
+def nested_graphs(node: Node) -> tuple[Graph, ...]:
+    """The graphs that a node holds, in the order of its attributes."""
+    graphs: list[Graph] = []
+    for value in node.attributes.values():
+        graphs += [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Graph)]
+    return tuple(graphs)
+
+
+def captures_of(node: Node) -> tuple[str, ...]:
+    """The names that the last inputs of a node have in the graphs that it holds; empty for nodes without graphs."""
+    names = node.attributes.get("captures", ())
+    texts = isinstance(names, tuple) and all(isinstance(name, str) for name in names)
+    return tuple(map(str, names)) if texts and isinstance(names, tuple) and nested_graphs(node) else ()
+
+
 @dataclass(frozen=True)
 class Rewrite:
     """What a pass wants done at a node: `drop` goes, `add` comes in at the place of the node that was looked at.

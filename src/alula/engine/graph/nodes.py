@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -23,9 +23,37 @@ class Subgraph:
     """What a node may hold besides numbers: a graph of its own, as If and Loop do. `Graph` is the only kind."""
 
 
-Attribute: TypeAlias = (
-    int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array | Formula | Subgraph
+@dataclass(frozen=True)
+class ValueType:
+    """A type of ONNX, where a node names one.
+
+    Attributes:
+        kind: `tensor`, `sparse tensor`, `sequence`, `optional` or `map`.
+        dtype: the element type of a tensor, the key type of a map, else None.
+        shape: the dimensions of a tensor, None where unknown.
+        of: what a sequence, an optional or a map holds; None where the file does not say.
+    """
+
+    kind: str
+    dtype: DType | None = None
+    shape: Shape | None = None
+    of: ValueType | None = None
+
+    def __str__(self) -> str:
+        """For example `sequence of tensor float32`."""
+        return self.kind + (f" {self.dtype}" if self.dtype else "") + (f" of {self.of}" if self.of else "")
+
+
+Single: TypeAlias = int | float | str | bytes | Array | Formula | Subgraph | ValueType
+Several: TypeAlias = (
+    tuple[int, ...]
+    | tuple[float, ...]
+    | tuple[str, ...]
+    | tuple[Array, ...]
+    | tuple[Subgraph, ...]
+    | tuple[ValueType, ...]
 )
+Attribute: TypeAlias = Single | Several
 
 # The domain of operators that only passes write; ONNX's own domain is the empty string.
 INTERNAL = "alula"
@@ -37,6 +65,8 @@ class Value:
 
     Attributes:
         shape: the logical dimensions, None where unknown; never changed by layout.
+        kind: empty for a tensor; `sequence` or `optional` for what has no shape as a whole. The dtype is then that of
+            the tensors in it.
         block: channels a block in memory. 0 is plain row-major; 16 stores [N, C, H, W] as [N, C/16, H, W, 16], the
             channels padded up with zeros or unspecified numbers that consumers must ignore.
     """
@@ -45,6 +75,7 @@ class Value:
     dtype: DType
     shape: Shape | None
     block: int = 0
+    kind: str = ""
 
     def __str__(self) -> str:
         """For example `%x float32 [1, 64, 56, 56] /16`."""
@@ -54,7 +85,8 @@ class Value:
     def form(self) -> str:
         """All but the name: `float32 [1, 64, 56, 56] /16`."""
         dims = "?" if self.shape is None else f"[{', '.join(map(str, self.shape))}]"
-        return f"{self.dtype} {dims}" + (f" /{self.block}" if self.block else "")
+        kind = f"{self.kind} of " if self.kind else ""
+        return f"{kind}{self.dtype} {dims}" + (f" /{self.block}" if self.block else "")
 
 
 @dataclass(frozen=True)
@@ -98,7 +130,8 @@ class Node:
     def ints(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         """A list-of-integers attribute."""
         value = self.attributes.get(name, default)
-        return tuple(int(v) for v in value) if isinstance(value, tuple) else default
+        whole = isinstance(value, tuple) and all(isinstance(item, (int, float)) for item in value)
+        return tuple(map(int, cast("tuple[int, ...]", value))) if whole else default
 
     def real(self, name: str, default: float = 0.0) -> float:
         """A float attribute."""

@@ -5,11 +5,13 @@ In: Graph. Out: text that fits a bug report.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from alula.engine.graph.formula import Formula
-from alula.engine.graph.graph import Graph
-from alula.engine.graph.nodes import Attribute, Node
+from alula.engine.graph.graph import Graph, captures_of
+from alula.engine.graph.nodes import Attribute, Node, ValueType
 
 _LONGEST_TUPLE = 12
 
@@ -17,13 +19,22 @@ _LONGEST_TUPLE = 12
 def show_graph(graph: Graph) -> str:
     """The whole graph.
 
-    The form is: a header, inputs, nodes as `%out = Op(%in, #constant[shape], ...) {attributes} : type`, outputs.
+    The form is: a header, inputs, nodes as `%out = Op(%in, #constant[shape], ...) {attributes} : type`, outputs. The
+    graphs inside a node follow it, each under the name of its attribute, the values that it captures marked.
     """
-    lines = [f"graph {graph.name or 'model'} {{"]
-    lines += [f"  input {value}" for value in graph.inputs]
-    lines += [f"  {show_node(graph, node)}" for node in graph.nodes]
-    lines += [f"  output %{name}" for name in graph.outputs]
-    return "\n".join([*lines, "}", ""])
+    return "\n".join([*_lines(graph, f"graph {graph.name or 'model'}", ()), ""])
+
+
+def _lines(graph: Graph, title: str, captures: Collection[str]) -> list[str]:
+    lines = [f"{title} {{"]
+    lines += [f"  {'capture' if value.name in captures else 'input'} {value}" for value in graph.inputs]
+    for node in graph.nodes:
+        lines.append(f"  {show_node(graph, node)}")
+        for key, value in node.attributes.items():
+            inner = [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Graph)]
+            for each in inner:
+                lines += [f"    {line}" for line in _lines(each, key, captures_of(node))]
+    return [*lines, *(f"  output %{name}" for name in graph.outputs), "}"]
 
 
 def show_node(graph: Graph, node: Node) -> str:
@@ -54,6 +65,10 @@ def _attribute(value: Attribute) -> str:
         return f"tensor[{'x'.join(map(str, value.shape))}]"
     if isinstance(value, Graph):
         return f"graph({len(value.nodes)} nodes)"
+    if isinstance(value, ValueType):
+        return f"<{value}>"
     if isinstance(value, tuple) and len(value) > _LONGEST_TUPLE:
         return f"({len(value)} numbers)"
+    if isinstance(value, tuple) and not all(isinstance(item, (int, float, str)) for item in value):
+        return f"({', '.join(map(_attribute, value))})"
     return repr(value)

@@ -83,6 +83,19 @@ def unpacked(data: Array, dtype: DType, count: int) -> Array:
     return frozen(apart.reshape(-1)[:count].view(numpy_dtype(dtype)))
 
 
+def stored_bytes(array: Array, dtype: DType) -> bytes:
+    """The elements as a file has them, the way back from `view_array`."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    per_byte = _PER_BYTE.get(dtype)
+    if per_byte:
+        bits = 8 // per_byte
+        padded = np.zeros((-(-flat.size // per_byte), per_byte), np.uint8)
+        padded.reshape(-1)[: flat.size] = flat.view(np.uint8) & np.uint8((1 << bits) - 1)
+        return bytes(np.bitwise_or.reduce(padded << np.arange(0, 8, bits, dtype=np.uint8), axis=1))
+    raw = flat.view(f"u{dtype.itemsize}") if dtype in EXTENDED else flat
+    return raw.astype(raw.dtype.newbyteorder("<")).tobytes()
+
+
 def frozen(array: Array) -> Array:
     """The same array, no longer writable."""
     array.setflags(write=False)

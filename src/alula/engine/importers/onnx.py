@@ -10,24 +10,28 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from alula.base.errors import GraphError, ModelFileError, UnsupportedError
+from alula.base.errors import ModelFileError
 from alula.engine.graph.check import check_graph
 from alula.engine.graph.graph import Graph
 from alula.engine.importers.external import ExternalFiles
 from alula.engine.importers.files import describe, map_file, shown
-from alula.engine.importers.onnx_graph import Place, read_graph
-from alula.engine.importers.onnx_messages import ENTRY, MODEL, OPSET
-from alula.engine.importers.order import captured
+from alula.engine.importers.inline import inline_functions
+from alula.engine.importers.onnx_functions import read_functions, read_opsets
+from alula.engine.importers.onnx_graph import read_graph
+from alula.engine.importers.onnx_messages import ENTRY, MODEL
+from alula.engine.importers.place import ImportLimits, Place
 from alula.engine.importers.records import Record, read_record
 from alula.engine.importers.wire import Wire
 
 _EMPTY_DATA = "the data is empty"
+DEFAULT_LIMITS = ImportLimits()
 
 
-def load_onnx(path: Path) -> Graph:
+def load_onnx(path: Path, limits: ImportLimits = DEFAULT_LIMITS) -> Graph:
     """Read an ONNX file; its weights stay in the file, mapped read-only for as long as the graph lives.
 
-    External data is looked for in the file's folder. The file must not be changed while the graph lives.
+    External data is looked for in the file's folder. The file must not be changed while the graph lives. The model's
+    own functions are written out where they are called; graphs inside nodes are self-contained.
 
     Raises:
         MissingError: no such file.
@@ -37,16 +41,19 @@ def load_onnx(path: Path) -> Graph:
         LimitError: it is larger than the importer's limits.
     """
     path = Path(path)
-    return read_onnx(map_file(path, "an ONNX model"), path.parent, path.name)
+    return read_onnx(map_file(path, "an ONNX model"), path.parent, path.name, limits)
 
 
-def read_onnx(data: bytes | memoryview, folder: Path | None = None, name: str = "model") -> Graph:
+def read_onnx(
+    data: bytes | memoryview, folder: Path | None = None, name: str = "model", limits: ImportLimits = DEFAULT_LIMITS
+) -> Graph:
     """Read an ONNX model from memory; constants are views of `data`.
 
     Args:
         data: the serialized ModelProto; must not be changed while the graph lives.
         folder: where external data is looked for; None refuses external data.
         name: the model's name in messages and in the graph.
+        limits: how large the model may be.
 
     Raises:
         AlulaError: as `load_onnx` does.
@@ -59,14 +66,14 @@ def read_onnx(data: bytes | memoryview, folder: Path | None = None, name: str = 
     span = record.one("graph")
     if span is None:
         raise ModelFileError(name, "needs an ONNX model with a graph", describe(view))
-    if record.has("functions"):
-        found = f"it has {len(record.spans('functions'))} functions of its own"
-        hint = "inline them first: onnx.inliner.inline_local_functions"
-        raise UnsupportedError(name, "needs a model of plain operators", found, hint)
     files = ExternalFiles(folder, name)
-    graph = read_graph(Place(wire, files), span, name)
+    place = Place(wire, files, limits)
+    graph = read_graph(place, span, name)
+    if not graph.outputs:
+        raise ModelFileError(name, "needs at least one output", "found none")
     graph = replace(graph, opsets=_opsets(record), metadata=_metadata(record), external=files.used)
-    _check(graph)
+    graph = inline_functions(graph, read_functions(place, record.spans("functions")), limits)
+    check_graph(graph)
     return graph
 
 
@@ -81,14 +88,7 @@ def _model(wire: Wire, view: memoryview) -> Record:
 
 
 def _opsets(record: Record) -> Mapping[str, int]:
-    opsets: dict[str, int] = {}
-    for span in record.spans("opset_import"):
-        entry = read_record(record.wire, span, OPSET)
-        domain, version = entry.text("domain"), entry.integer("version")
-        domain = "" if domain == "ai.onnx" else domain
-        if opsets.get(domain, version) != version:
-            raise entry.damaged("one version a domain", f"{opsets[domain]} and {version}")
-        opsets[domain] = version
+    opsets = read_opsets(record)
     if not opsets:
         raise ModelFileError(record.wire.name, "needs the versions of its operator sets", "found none")
     return MappingProxyType(opsets)
@@ -97,25 +97,3 @@ def _opsets(record: Record) -> Mapping[str, int]:
 def _metadata(record: Record) -> Mapping[str, str]:
     entries = [read_record(record.wire, span, ENTRY) for span in record.spans("metadata_props")]
     return MappingProxyType({entry.text("key"): entry.text("value") for entry in entries})
-
-
-def _check(graph: Graph) -> None:
-    """The rules of graphs, and what only a file can get wrong: ends without type, captures of nothing."""
-    for value in graph.inputs:
-        if value.shape is None:
-            where = f"{graph.name}, input {shown(value.name)}"
-            raise ModelFileError(
-                where, "needs a dtype and a shape", "the file gives none", "export it with input shapes"
-            )
-    if not graph.outputs:
-        raise ModelFileError(graph.name, "needs at least one output", "found none")
-    check_graph(graph)
-    known = {value.name for value in graph.inputs} | set(graph.constants)
-    for node in graph.nodes:
-        unknown = captured(node) - known
-        if unknown:
-            where = f"{shown(node.label)} ({shown(node.op)})"
-            raise GraphError(
-                where, "its nested graph needs values made before it", f"nothing makes {shown(min(unknown))}"
-            )
-        known.update(node.outputs)

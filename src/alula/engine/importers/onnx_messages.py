@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from alula.engine.importers.records import FieldType, Kind, MessageType
 
-# Limits: the largest published graphs have some ten thousand nodes; an operator has some dozen attributes.
-MOST_NODES = 250_000
+# Limits: the largest published graphs have some ten thousand nodes; an operator has some dozen attributes. The
+# importer's own limit of nodes, which users may set, is usually lower.
+MOST_NODES = 1_000_000
+_MOST_FUNCTIONS = 100_000
 _MOST_ATTRIBUTES = 256
 _MOST_METADATA = 10_000
 _MOST_DIMS = 64
@@ -20,7 +22,7 @@ MODEL = MessageType(
         7: FieldType("graph"),
         8: FieldType("opset_import", most=1000),
         14: FieldType("metadata_props", most=_MOST_METADATA),
-        25: FieldType("functions"),
+        25: FieldType("functions", most=_MOST_FUNCTIONS),
     },
 )
 OPSET = MessageType("OperatorSetIdProto", {1: FieldType("domain"), 2: FieldType("version", Kind.INT)})
@@ -32,7 +34,21 @@ GRAPH = MessageType(
         5: FieldType("initializer", most=MOST_NODES),
         11: FieldType("input", most=MOST_NODES),
         12: FieldType("output", most=MOST_NODES),
-        15: FieldType("sparse_initializer"),
+        15: FieldType("sparse_initializer", most=MOST_NODES),
+    },
+)
+FUNCTION = MessageType(
+    "FunctionProto",
+    {
+        1: FieldType("name"),
+        4: FieldType("input"),
+        5: FieldType("output"),
+        6: FieldType("attribute"),
+        7: FieldType("node", most=MOST_NODES),
+        9: FieldType("opset_import", most=1000),
+        10: FieldType("domain"),
+        11: FieldType("attribute_proto", most=_MOST_ATTRIBUTES),
+        13: FieldType("overload"),
     },
 )
 NODE = MessageType(
@@ -87,6 +103,10 @@ TENSOR = MessageType(
         14: FieldType("data_location", Kind.INT),
     },
 )
+SPARSE_TENSOR = MessageType(
+    "SparseTensorProto",
+    {1: FieldType("values"), 2: FieldType("indices"), 3: FieldType("dims", Kind.INT, most=_MOST_DIMS)},
+)
 VALUE_INFO = MessageType("ValueInfoProto", {1: FieldType("name"), 2: FieldType("type")})
 TYPE = MessageType(
     "TypeProto",
@@ -99,5 +119,7 @@ TYPE = MessageType(
     },
 )
 TENSOR_TYPE = MessageType("TypeProto.Tensor", {1: FieldType("elem_type", Kind.INT), 2: FieldType("shape")})
+ELEMENT_TYPE = MessageType("TypeProto.Sequence", {1: FieldType("elem_type")})
+MAP_TYPE = MessageType("TypeProto.Map", {1: FieldType("key_type", Kind.INT), 2: FieldType("value_type")})
 SHAPE = MessageType("TensorShapeProto", {1: FieldType("dim", most=_MOST_DIMS)})
 DIMENSION = MessageType("Dimension", {1: FieldType("dim_value", Kind.INT), 2: FieldType("dim_param")})

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from alula.base.errors import UnsupportedError
 from alula.base.tensors import DType
 from alula.engine.graph.graph import Graph
-from alula.engine.graph.nodes import Array, Attribute, Node, Value
+from alula.engine.graph.nodes import Array, Attribute, Node, Several, Value, ValueType
+from alula.engine.graph.numpy_dtypes import dtype_of
 from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
+from alula.engine.importers.arrays import stored_bytes
+from alula.engine.importers.captures import without_captures
 from alula.engine.importers.onnx_messages import (
     ATTRIBUTE,
     DIMENSION,
+    ELEMENT_TYPE,
     ENTRY,
     GRAPH,
     MODEL,
@@ -36,7 +41,8 @@ from alula.engine.importers.wire import FIXED32, LENGTH, VARINT
 
 _IR_VERSION = 8  # read by every runtime since 2021; nothing newer is needed
 _NUMBERS = {dtype: number for number, dtype in ONNX_DTYPES.items()}
-_FLOAT, _INT, _STRING, _TENSOR, _GRAPH, _FLOATS, _INTS, _STRINGS = range(1, 9)
+_FLOAT, _INT, _STRING, _TENSOR, _GRAPH = range(1, 6)
+_FLOATS, _INTS, _STRINGS, _TENSORS, _GRAPHS, _, _, _TYPE, _TYPES = range(6, 15)
 _PRODUCER_NAME = 2
 
 Content = int | str | bytes | np.float32
@@ -95,7 +101,8 @@ def _entry(key: str, value: str) -> bytes:
     return _field(ENTRY, "key", key) + _field(ENTRY, "value", value)
 
 
-def _node(node: Node) -> bytes:
+def _node(closed: Node) -> bytes:
+    node = without_captures(closed)
     return b"".join(
         (
             _repeated(NODE, "input", node.inputs),
@@ -129,6 +136,8 @@ def _attribute_value(value: Attribute) -> tuple[int, bytes]:
             found = _TENSOR, _field(ATTRIBUTE, "t", _tensor("", value))
         case Graph():
             found = _GRAPH, _field(ATTRIBUTE, "g", _graph(value))
+        case ValueType():
+            found = _TYPE, _field(ATTRIBUTE, "tp", _type(value))
         case tuple():
             found = _attribute_list(value)
         case _:
@@ -136,37 +145,49 @@ def _attribute_value(value: Attribute) -> tuple[int, bytes]:
     return found
 
 
-def _attribute_list(values: Sequence[int | float | str]) -> tuple[int, bytes]:
-    whole = [value for value in values if isinstance(value, int)]
-    texts = [value for value in values if isinstance(value, str)]
-    if len(whole) == len(values):
-        return _INTS, _repeated(ATTRIBUTE, "ints", whole)
-    if len(texts) == len(values):
-        return _STRINGS, _repeated(ATTRIBUTE, "strings", texts)
-    return _FLOATS, _repeated(ATTRIBUTE, "floats", [np.float32(value) for value in values])
+def _attribute_list(values: Several) -> tuple[int, bytes]:
+    kinds = {type(value) for value in values}
+    for kind, (number, name, write) in _LISTS.items():
+        if all(issubclass(each, kind) for each in kinds):
+            return number, _repeated(ATTRIBUTE, name, map(write, values))
+    return 0, b""
 
 
 def _tensor(name: str, array: Array) -> bytes:
+    dtype = dtype_of(array)
     return b"".join(
         (
             _repeated(TENSOR, "dims", array.shape),
-            _field(TENSOR, "data_type", _NUMBERS[DType(array.dtype.name)]),
+            _field(TENSOR, "data_type", _NUMBERS[dtype]),
             _field(TENSOR, "name", name),
-            _field(TENSOR, "raw_data", np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()),
+            _repeated(TENSOR, "string_data", map(str, array.reshape(-1)))
+            if dtype is DType.STRING
+            else _field(TENSOR, "raw_data", stored_bytes(array, dtype)),
         ),
     )
 
 
 def _value(value: Value) -> bytes:
-    info = _field(TENSOR_TYPE, "elem_type", _NUMBERS[value.dtype])
-    if value.shape is not None:
+    kind = ValueType("tensor", value.dtype, value.shape)
+    if value.kind:
+        kind = ValueType(value.kind, of=kind)
+    return _field(VALUE_INFO, "name", value.name) + _field(VALUE_INFO, "type", _type(kind))
+
+
+def _type(kind: ValueType) -> bytes:
+    if kind.kind in {"sequence", "optional"}:
+        held = b"" if kind.of is None else _field(ELEMENT_TYPE, "elem_type", _type(kind.of))
+        return _field(TYPE, f"{kind.kind}_type", held)
+    if kind.kind == "map" or kind.dtype is None:
+        raise UnsupportedError(f"type {kind}", "needs tensors, sequences or optionals of a known dtype", "found others")
+    info = _field(TENSOR_TYPE, "elem_type", _NUMBERS[kind.dtype])
+    if kind.shape is not None:
         dims = (
             _field(DIMENSION, "dim_value", dim) if isinstance(dim, int) else _field(DIMENSION, "dim_param", str(dim))
-            for dim in value.shape
+            for dim in kind.shape
         )
         info += _field(TENSOR_TYPE, "shape", _repeated(SHAPE, "dim", dims))
-    kind = _field(TYPE, "tensor_type", info)
-    return _field(VALUE_INFO, "name", value.name) + _field(VALUE_INFO, "type", kind)
+    return _field(TYPE, f"{kind.kind.replace(' ', '_')}_type", info)
 
 
 def _repeated(message: MessageType, name: str, contents: Iterable[Content]) -> bytes:
@@ -199,3 +220,14 @@ def _varint(number: int) -> bytes:
         rest >>= 7
     out.append(rest)
     return bytes(out)
+
+
+# Lists by what they hold: the type number of the attribute, its field, and how an element is written.
+_LISTS: Mapping[type, tuple[int, str, Callable[[Any], Content]]] = {
+    int: (_INTS, "ints", int),
+    str: (_STRINGS, "strings", str),
+    np.ndarray: (_TENSORS, "tensors", lambda array: _tensor("", array)),
+    Graph: (_GRAPHS, "graphs", _graph),
+    ValueType: (_TYPES, "type_protos", _type),
+    object: (_FLOATS, "floats", np.float32),
+}

@@ -9,7 +9,6 @@ import heapq
 from collections.abc import Sequence
 
 from alula.base.errors import GraphError
-from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Node
 from alula.engine.importers.files import shown
 
@@ -27,7 +26,7 @@ def order_nodes(nodes: Sequence[Node], model: str) -> tuple[Node, ...]:
         for name in node.outputs:
             makers.setdefault(name, index)
     makers.pop("", None)
-    needs = [{makers[name] for name in _reads(node) if name in makers} for node in nodes]
+    needs = [{makers[name] for name in node.inputs if name in makers} for node in nodes]
     readers: list[list[int]] = [[] for _ in nodes]
     for index, wanted in enumerate(needs):
         for maker in wanted:
@@ -36,27 +35,6 @@ def order_nodes(nodes: Sequence[Node], model: str) -> tuple[Node, ...]:
     if len(order) < len(nodes):
         raise _cycle(nodes, needs, set(order), model)
     return tuple(nodes[index] for index in order)
-
-
-def free_names(graph: Graph) -> set[str]:
-    """The values that a nested graph takes from the graph around it."""
-    own = {value.name for value in graph.inputs} | set(graph.constants)
-    own.update(name for node in graph.nodes for name in node.outputs)
-    used = {name for node in graph.nodes for name in _reads(node)} | set(graph.outputs)
-    return used - own - {""}
-
-
-def captured(node: Node) -> set[str]:
-    """The values that the nested graphs of a node take from around it."""
-    names: set[str] = set()
-    for value in node.attributes.values():
-        if isinstance(value, Graph):
-            names |= free_names(value)
-    return names
-
-
-def _reads(node: Node) -> set[str]:
-    return {*node.inputs, *captured(node)}
 
 
 def _sorted(waiting: list[int], readers: Sequence[Sequence[int]]) -> list[int]:

@@ -123,8 +123,8 @@ class Record:
         return [v for v in values if isinstance(v, tuple)], [v for v in values if isinstance(v, int)]
 
 
-def read_record(wire: Wire, span: Span, kind: MessageType) -> Record:
-    """Collect the listed fields of the message at `span`.
+def read_record(wire: Wire, span: Span, kind: MessageType, most: Mapping[str, int] | None = None) -> Record:
+    """Collect the listed fields of the message at `span`; `most` bounds some of them closer than the table does.
 
     Raises:
         ModelFileError: the bytes are no such message, or a field has another wire type than its table says.
@@ -140,7 +140,8 @@ def read_record(wire: Wire, span: Span, kind: MessageType) -> Record:
             raise record.damaged(f"{row.name} with wire type {element}", f"wire type {wire_type}")
         values = record.values.setdefault(row.name, [])
         values.append(value)
-        if len(values) > row.most:
+        if len(values) > row.most or (most is not None and len(values) > most.get(row.name, row.most)):
+            bound = min(row.most, (most or {}).get(row.name, row.most))
             where = f"{wire.name}, byte {span[0]}"
-            raise LimitError(where, f"{kind.name} may have at most {row.most} of {row.name}", "it has more")
+            raise LimitError(where, f"{kind.name} may have at most {bound} of {row.name}", "it has more")
     return record
