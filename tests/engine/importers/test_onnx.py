@@ -105,7 +105,7 @@ def test_nested_graph_gets_what_it_reads_from_outside_as_inputs() -> None:
 
     holder = graph.nodes[1]
     assert [node.op for node in graph.nodes] == ["Relu", "If"]
-    assert (holder.inputs, holder.attributes["captures"]) == (("x", "y", "w"), ("y", "w"))
+    assert (holder.inputs, holder.attributes["captures"]) == (("x", "w", "y"), ("w", "y"))
     bodies = [holder.attributes[name] for name in ("then_branch", "else_branch")]
     assert [[value.name for value in body.inputs] for body in bodies if isinstance(body, Graph)] == [["y"], ["w"]]
 
@@ -125,7 +125,7 @@ def test_capture_reaches_through_graphs_inside_graphs() -> None:
     assert holder.attributes["captures"] == ("x", "w")
     assert isinstance(inside, Graph)
     assert [value.name for value in inside.inputs] == ["local", "x", "w"]
-    assert inside.nodes[0].inputs == ("x", "w", "local")
+    assert inside.nodes[0].inputs == ("x", "local", "w")
 
 
 def test_output_of_a_nested_graph_may_be_an_outer_value() -> None:
