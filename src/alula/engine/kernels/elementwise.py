@@ -1,7 +1,7 @@
 """Elementwise kernels: a formula over tensors that broadcast against each other.
 
-In: float32 operands, each with one stride for every dimension of the output. Out: a dense float32 tensor, plain or in
-blocks.
+In: operands of the types that the formula says, each with one stride for every dimension of the output. Out: a dense
+tensor of the type of the formula's result, plain or (float32 only) in blocks.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from alula.base.tensors import DType
 from alula.engine.graph.dims import is_static, static
 from alula.engine.graph.formula import Formula
 from alula.engine.graph.nodes import Value
 from alula.engine.kernels.cut import Cut, cut_loops
+from alula.engine.kernels.elements import broadcast_element, load_elements, memory_kind, store_elements
 from alula.engine.kernels.formula import cost, emit_formula
 from alula.engine.kernels.ir import Function, Index, module
 from alula.engine.kernels.target import Target
@@ -86,6 +86,8 @@ class _Nest:
         self._shape = kernel.shape
         dense = [math.prod(kernel.shape[d + 1 :]) for d in range(len(kernel.shape))]
         self._strides = [list(access.strides) for access in kernel.operands] + [dense]
+        self._types = [*kernel.formula.input_types, kernel.formula.result_type]
+        self._kinds = [memory_kind(dtype, function.target) for dtype in self._types]
         self._last = len(kernel.shape) - 1
         expense = cost(kernel.formula)
         self._unroll = 4 if expense <= _CHEAP else 2 if expense <= _MODERATE else 1
@@ -111,8 +113,8 @@ class _Nest:
     def _advance(self, pointers: Sequence[str], dim: int, index: Index) -> list[str]:
         f = self._f
         return [
-            f.at(p, f.mul(index, strides[dim])) if strides[dim] else p
-            for p, strides in zip(pointers, self._strides, strict=True)
+            f.at(p, f.mul(index, strides[dim]), kind) if strides[dim] else p
+            for p, strides, kind in zip(pointers, self._strides, self._kinds, strict=True)
         ]
 
     def _dimension(self, dim: int, begin: Index, end: Index, pointers: list[str], loaded: dict[int, str]) -> None:
@@ -137,9 +139,9 @@ class _Nest:
                 continue
             strides = self._strides[index]
             if not any(strides[dim:]):
-                found[index] = self._f.broadcast(pointers[index])
+                found[index] = broadcast_element(self._f, self._types[index], pointers[index])
             elif inner <= self._f.lanes and not any(strides[dim:-1]):
-                found[index] = self._f.load_first(inner, pointers[index])
+                found[index] = load_elements(self._f, self._types[index], inner, pointers[index])
         return found
 
     def _row(self, begin: Index, end: Index, pointers: list[str], loaded: dict[int, str]) -> None:
@@ -178,10 +180,11 @@ class _Nest:
     def _vector(self, index: Index, count: int, pointers: list[str], loaded: dict[int, str]) -> None:
         f = self._f
         registers = [
-            loaded[operand] if operand in loaded else f.load_first(count, pointers[operand], index)
-            for operand in range(len(pointers) - 1)
+            loaded[operand] if operand in loaded else load_elements(f, dtype, count, pointers[operand], index)
+            for operand, dtype in enumerate(self._types[:-1])
         ]
-        f.store_first(count, emit_formula(f, self._kernel.formula, registers), pointers[-1], index)
+        result = emit_formula(f, self._kernel.formula, registers)
+        store_elements(f, self._types[-1], count, result, pointers[-1], index)
 
 
 def elementwise(formula: Formula, output: Value, inputs: Sequence[Value], block: int = 0) -> Elementwise | None:
@@ -196,10 +199,11 @@ def elementwise(formula: Formula, output: Value, inputs: Sequence[Value], block:
         block: channels a block of the output; must equal `output.block`.
 
     Returns:
-        None if layouts or shapes mix in a way that has no kernel.
+        None if layouts or shapes mix in a way that has no kernel, or the types are not the formula's.
     """
     values = [output, *inputs]
-    if output.block != block or any(v.dtype is not DType.FLOAT32 for v in values):
+    types = (*formula.input_types, formula.result_type)
+    if output.block != block or tuple(v.dtype for v in (*inputs, output)) != types:
         return None
     shapes = [static(v.shape) for v in values if v.shape is not None and is_static(v.shape)]
     if len(shapes) != len(values) or not math.prod(shapes[0]):

@@ -5,16 +5,24 @@ In: a formula and the vector registers of its inputs. Out: the register of its r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from alula.engine.graph.formula import Formula, Operand, Register, Step
-from alula.engine.kernels import maths
+from alula.base.tensors import DType
+from alula.engine.graph.formula import Formula, Operand, Register, Step, operand_type
+from alula.engine.kernels.casts import cast
+from alula.engine.kernels.elements import constant
 from alula.engine.kernels.ir import Function, Index
+from alula.engine.kernels.steps import emit_bound, emit_primitive
 
 # Arithmetic instructions of each primitive on a machine with multiply-add, one for those that are not listed.
-_COST: Mapping[str, int] = MappingProxyType({"exp": 16, "log": 28, "tanh": 20, "erf": 22, "div": 4, "sqrt": 4})
-
+_COST: Mapping[str, int] = MappingProxyType(
+    {
+        "exp": 16, "log": 28, "tanh": 20, "erf": 22, "div": 4, "rem": 4, "sqrt": 4, "pow": 120,
+        "sin": 50, "cos": 50, "tan": 54, "asin": 16, "acos": 18, "atan": 22, "sinh": 36, "cosh": 28,
+        "asinh": 70, "acosh": 70, "atanh": 50,
+    }
+)  # fmt: skip
 
 # More than a product, a sum and two bounds, as of HardSwish, beside another sum and bounds.
 _DEAR = 8
@@ -26,11 +34,11 @@ def emit_formula(function: Function, formula: Formula, registers: Sequence[str])
     Args:
         function: where to append, at its present place.
         formula: what to compute.
-        registers: one vector register for each input of the formula.
+        registers: one vector register for each input of the formula, of the kind that `elements.register_kind` says.
     """
     values = list(registers)
     for step in formula.steps:
-        values.append(_emit_step(function, step, values))
+        values.append(_emit_step(function, step, values, formula.register_types))
     return values[-1] if formula.steps else values[0]
 
 
@@ -67,34 +75,26 @@ def cost(formula: Formula) -> int:
     return sum(_COST.get(step.op, 1) for step in formula.steps)
 
 
-def _emit_step(f: Function, step: Step, values: Sequence[str]) -> str:
-    operands = [values[o.index] if isinstance(o, Register) else f.constant(o) for o in step.operands]
-    if step.op in _ARITHMETIC:
-        # `contract` lets a product and a sum become one multiply-add where the machine has it.
-        return f.op(f"{_ARITHMETIC[step.op]} contract {f.vector} {operands[0]}, {operands[1]}")
-    if step.op in _EXTREMES:
-        return _emit_extreme(f, step, operands)
-    if step.op == "neg":
-        return f.op(f"fneg {f.vector} {operands[0]}")
-    if step.op in _INTRINSICS:
-        return f.intrinsic(_INTRINSICS[step.op], operands[0])
-    return _FUNCTIONS[step.op](f, operands[0])
+def _emit_step(f: Function, step: Step, values: Sequence[str], types: Sequence[DType]) -> str:
+    kind = operand_type(step, types)
+    if step.op == "cast":
+        return _emit_cast(f, step, values, types)
+    if step.op in ("min", "max"):
+        (*literals,) = (o for o in step.operands if not isinstance(o, Register))
+        if len(literals) == 1:
+            x, *_ = (values[o.index] for o in step.operands if isinstance(o, Register))
+            return emit_bound(f, step, kind, constant(f, kind, literals[0]), x)
+    kinds = [DType.BOOL if step.op == "select" and not i else kind for i in range(len(step.operands))]
+    operands = [_read(f, operand, own, values) for operand, own in zip(step.operands, kinds, strict=True)]
+    return emit_primitive(f, step.op, kind, operands)
 
 
-def _emit_extreme(f: Function, step: Step, operands: Sequence[str]) -> str:
-    """`min` or `max`: against a literal, one instruction, in which a NaN register stays NaN."""
-    relation, intrinsic = _EXTREMES[step.op]
-    literals: list[Operand] = [o for o in step.operands if not isinstance(o, Register)]
-    if len(literals) != 1:
-        return f.intrinsic(intrinsic, *operands)
-    bound, x = operands if isinstance(step.operands[1], Register) else reversed(operands)
-    beyond = f.op(f"fcmp {relation} {f.vector} {bound}, {x}")
-    return f.op(f"select <{f.lanes} x i1> {beyond}, {f.vector} {bound}, {f.vector} {x}")
+def _read(f: Function, operand: Operand, kind: DType, values: Sequence[str]) -> str:
+    return values[operand.index] if isinstance(operand, Register) else constant(f, kind, operand)
 
 
-_ARITHMETIC: Mapping[str, str] = MappingProxyType({"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"})
-_EXTREMES: Mapping[str, tuple[str, str]] = MappingProxyType({"max": ("ogt", "maximum"), "min": ("olt", "minimum")})
-_INTRINSICS: Mapping[str, str] = MappingProxyType({"abs": "fabs", "sqrt": "sqrt", "floor": "floor"})
-_FUNCTIONS: Mapping[str, Callable[[Function, str], str]] = MappingProxyType(
-    {"exp": maths.exp, "log": maths.log, "tanh": maths.tanh, "erf": maths.erf}
-)
+def _emit_cast(f: Function, step: Step, values: Sequence[str], types: Sequence[DType]) -> str:
+    (operand,), to = step.operands, step.to or DType.FLOAT32
+    if isinstance(operand, Register):
+        return cast(f, types[operand.index], to, values[operand.index])
+    return constant(f, to, operand)

@@ -23,6 +23,15 @@ def float_literal(value: float) -> str:
     return f"0x{struct.unpack('<Q', struct.pack('<d', single))[0]:016X}"
 
 
+_SUFFIXES = {"half": "f16", "float": "f32", "double": "f64"}
+_BYTES = {"half": 2, "float": 4, "double": 8}
+
+
+def bytes_of(kind: str) -> int:
+    """The size of an element in memory, which is its alignment too."""
+    return _BYTES[kind] if kind in _BYTES else int(kind[1:]) // 8
+
+
 class Function:
     """One function under construction; owned by one emitter.
 
@@ -246,28 +255,25 @@ class Function:
         """Write one float."""
         self.line(f"store float {value}, ptr {self.at(pointer, offset)}, align 4")
 
-    def load_first(self, count: int, pointer: str, offset: Index = 0) -> str:
-        """The first `count` lanes from memory, zeros behind; reads nothing beyond them."""
+    def load_first(self, count: int, pointer: str, offset: Index = 0, kind: str = "float") -> str:
+        """The first `count` lanes of elements of type `kind` from memory, zeros behind; reads nothing beyond them."""
+        vector, align, place = self.vector_of(kind), bytes_of(kind), self.at(pointer, offset, kind)
         if count >= self.lanes:
-            return self.load(pointer, offset)
-        kind = f"{self._suffix()}.p0"
-        self.declare(f"declare {self.vector} @llvm.masked.load.{kind}(ptr, i32, <{self.lanes} x i1>, {self.vector})")
-        return self.op(
-            f"call {self.vector} @llvm.masked.load.{kind}(ptr {self.at(pointer, offset)}, i32 4, "
-            f"{self._first(count)}, {self.vector} zeroinitializer)"
-        )
+            return self.op(f"load {vector}, ptr {place}, align {align}")
+        name = f"@llvm.masked.load.{self._suffix(kind)}.p0"
+        self.declare(f"declare {vector} {name}(ptr, i32, <{self.lanes} x i1>, {vector})")
+        mask = self._first(count)
+        return self.op(f"call {vector} {name}(ptr {place}, i32 {align}, {mask}, {vector} zeroinitializer)")
 
-    def store_first(self, count: int, value: str, pointer: str, offset: Index = 0) -> None:
-        """Write the first `count` lanes and nothing beyond them."""
+    def store_first(self, count: int, value: str, pointer: str, offset: Index = 0, kind: str = "float") -> None:
+        """Write the first `count` lanes of elements of type `kind` and nothing beyond them."""
+        vector, align, place = self.vector_of(kind), bytes_of(kind), self.at(pointer, offset, kind)
         if count >= self.lanes:
-            self.store(value, pointer, offset)
+            self.line(f"store {vector} {value}, ptr {place}, align {align}")
             return
-        kind = f"{self._suffix()}.p0"
-        self.declare(f"declare void @llvm.masked.store.{kind}({self.vector}, ptr, i32, <{self.lanes} x i1>)")
-        self.line(
-            f"call void @llvm.masked.store.{kind}({self.vector} {value}, ptr {self.at(pointer, offset)}, i32 4, "
-            f"{self._first(count)})"
-        )
+        name = f"@llvm.masked.store.{self._suffix(kind)}.p0"
+        self.declare(f"declare void {name}({vector}, ptr, i32, <{self.lanes} x i1>)")
+        self.line(f"call void {name}({vector} {value}, ptr {place}, i32 {align}, {self._first(count)})")
 
     def prefetch(self, pointer: str, offset: Index = 0, locality: int = 2) -> None:
         """Ask for the cache line at an address; never faults."""
@@ -275,8 +281,8 @@ class Function:
         address = self.at(pointer, offset)
         self.line(f"call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 {locality}, i32 1)")
 
-    def _suffix(self) -> str:
-        return f"v{self.lanes}f32"
+    def _suffix(self, kind: str = "float") -> str:
+        return f"v{self.lanes}{_SUFFIXES.get(kind, kind)}"
 
     def _first(self, count: int) -> str:
         bits = ", ".join(f"i1 {'true' if lane < count else 'false'}" for lane in range(self.lanes))
@@ -290,15 +296,21 @@ class Function:
             return "zeroinitializer"
         return "<" + ", ".join([f"float {float_literal(value)}"] * self.lanes) + ">"
 
-    def splat(self, scalar: str) -> str:
-        """A vector of equal floats."""
-        first = self.op(f"insertelement {self.vector} poison, float {scalar}, i32 0")
-        zeros = f"<{self.lanes} x i32> zeroinitializer"
-        return self.op(f"shufflevector {self.vector} {first}, {self.vector} poison, {zeros}")
+    def vector_of(self, kind: str) -> str:
+        """The type of a vector of as many elements of type `kind` as there are lanes."""
+        return f"<{self.lanes} x {kind}>"
 
-    def broadcast(self, pointer: str, offset: Index = 0) -> str:
-        """A vector of one float from memory."""
-        return self.splat(self.load_scalar(pointer, offset))
+    def splat(self, scalar: str, kind: str = "float") -> str:
+        """A vector of equal elements of type `kind`."""
+        vector = self.vector_of(kind)
+        first = self.op(f"insertelement {vector} poison, {kind} {scalar}, i32 0")
+        zeros = f"<{self.lanes} x i32> zeroinitializer"
+        return self.op(f"shufflevector {vector} {first}, {vector} poison, {zeros}")
+
+    def broadcast(self, pointer: str, offset: Index = 0, kind: str = "float") -> str:
+        """A vector of one element of type `kind` from memory."""
+        place = self.at(pointer, offset, kind)
+        return self.splat(self.op(f"load {kind}, ptr {place}, align {bytes_of(kind)}"), kind)
 
     def arithmetic(self, op: str, a: str, b: str) -> str:
         """Vector `fadd`, `fsub`, `fmul` or `fdiv`."""
@@ -310,12 +322,11 @@ class Function:
             return self.arithmetic("fadd", self.arithmetic("fmul", a, b), c)
         return self.intrinsic("fma", a, b, c)
 
-    def intrinsic(self, name: str, *operands: str) -> str:
-        """An LLVM vector intrinsic such as `sqrt` or `maximum`."""
-        kinds = ", ".join([self.vector] * len(operands))
-        full = f"@llvm.{name}.{self._suffix()}"
-        self.declare(f"declare {self.vector} {full}({kinds})")
-        return self.op(f"call {self.vector} {full}({', '.join(f'{self.vector} {o}' for o in operands)})")
+    def intrinsic(self, name: str, *operands: str, kind: str = "float") -> str:
+        """An LLVM intrinsic such as `sqrt` or `maximum` over vectors of elements of type `kind`."""
+        vector, full = self.vector_of(kind), f"@llvm.{name}.{self._suffix(kind)}"
+        self.declare(f"declare {vector} {full}({', '.join([vector] * len(operands))})")
+        return self.op(f"call {vector} {full}({', '.join(f'{vector} {o}' for o in operands)})")
 
     def select_less(self, a: str, b: str, yes: str, no: str) -> str:
         """Lane by lane: `yes` where a < b (false for NaN), else `no`."""

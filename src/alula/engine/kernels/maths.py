@@ -61,9 +61,9 @@ def exp(f: Function, x: str) -> str:
     # The shifted number carries n in its low bits; outside the two limits the sum is nonsense, and replaced.
     exponent = _integer(f, "shl", _bits(f, shifted), 23)
     result = _float(f, f.op(f"add {_int(f)} {_bits(f, y)}, {exponent}"))
-    result = _where(f, "olt", f.constant(_EXP_LARGEST), x, f.constant(float("inf")), result)
+    result = where(f, "olt", f.constant(_EXP_LARGEST), x, f.constant(float("inf")), result)
     result = f.select_less(x, f.constant(_EXP_SMALLEST), f.constant(0.0), result)
-    return _where(f, "uno", x, x, x, result)
+    return where(f, "uno", x, x, x, result)
 
 
 def log(f: Function, x: str) -> str:
@@ -81,13 +81,13 @@ def log(f: Function, x: str) -> str:
     fraction = f.op(f"add {_int(f)} {_integer(f, 'and', moved, 0x7FFFFF)}, {offset}")
     g = f.arithmetic("fadd", _float(f, fraction), f.constant(-1.0))
     square = f.arithmetic("fmul", g, g)
-    y = f.arithmetic("fmul", f.arithmetic("fmul", _polynomial(f, g, _LOG), g), square)
+    y = f.arithmetic("fmul", f.arithmetic("fmul", polynomial(f, g, _LOG), g), square)
     y = f.fma(power, f.constant(_LN2_LOW), y)
     y = f.fma(square, f.constant(-0.5), y)
     result = f.fma(power, f.constant(_LN2_HIGH), f.arithmetic("fadd", g, y))
     infinity = f.constant(float("inf"))
     result = f.select_less(x, infinity, result, x)
-    result = _where(f, "oeq", x, f.constant(0.0), f.constant(float("-inf")), result)
+    result = where(f, "oeq", x, f.constant(0.0), f.constant(float("-inf")), result)
     return f.select_less(x, f.constant(0.0), f.constant(float("nan")), result)
 
 
@@ -107,8 +107,8 @@ _SCALEF_LANES = 16
 def _exp_scalef(f: Function, x: str) -> str:
     """As `exp`, with AVX-512's instruction for y * 2^n, which does overflow, underflow and NaN by itself."""
     low, high = f.constant(-104.0), f.constant(89.0)
-    bounded = _where(f, "ogt", low, x, low, x)
-    bounded = _where(f, "olt", high, bounded, high, bounded)
+    bounded = where(f, "ogt", low, x, low, x)
+    bounded = where(f, "olt", high, bounded, high, bounded)
     shifted, y = _exp_reduced(f, bounded)
     n = f.arithmetic("fsub", shifted, f.constant(_ROUND))
     name = "@llvm.x86.avx512.mask.scalef.ps.512"
@@ -123,30 +123,31 @@ def _exp_reduced(f: Function, x: str) -> tuple[str, str]:
     r = f.fma(n, f.constant(-_LN2_HIGH), x)
     r = f.fma(n, f.constant(-_LN2_LOW), r)
     square = f.arithmetic("fmul", r, r)
-    y = f.fma(_polynomial(f, r, _EXP), square, r)
+    y = f.fma(polynomial(f, r, _EXP), square, r)
     return shifted, f.arithmetic("fadd", y, f.constant(1.0))
 
 
 def _odd_rational(f: Function, x: str, limit: float, p: Sequence[float], q: Sequence[float]) -> str:
     """X P(x^2) / Q(x^2) inside the limit, the sign of x outside."""
     square = f.arithmetic("fmul", x, x)
-    quotient = f.arithmetic("fdiv", f.arithmetic("fmul", x, _polynomial(f, square, p)), _polynomial(f, square, q))
+    quotient = f.arithmetic("fdiv", f.arithmetic("fmul", x, polynomial(f, square, p)), polynomial(f, square, q))
     one = f.constant(1.0)
     # The quotient may exceed 1 by its rounding error.
     size = f.intrinsic("fabs", quotient)
-    size = _where(f, "ogt", size, one, one, size)
-    size = _where(f, "ogt", f.intrinsic("fabs", x), f.constant(limit), one, size)
+    size = where(f, "ogt", size, one, one, size)
+    size = where(f, "ogt", f.intrinsic("fabs", x), f.constant(limit), one, size)
     return f.intrinsic("copysign", size, x)
 
 
-def _polynomial(f: Function, x: str, coefficients: Sequence[float]) -> str:
+def polynomial(f: Function, x: str, coefficients: Sequence[float]) -> str:
+    """Horner's rule; the highest power first."""
     result = f.constant(coefficients[0])
     for coefficient in coefficients[1:]:
         result = f.fma(result, x, f.constant(coefficient))
     return result
 
 
-def _where(f: Function, relation: str, a: str, b: str, yes: str, no: str) -> str:
+def where(f: Function, relation: str, a: str, b: str, yes: str, no: str) -> str:
     """`yes` in the lanes where `a relation b`, else `no`."""
     holds = f.op(f"fcmp {relation} {f.vector} {a}, {b}")
     return f.op(f"select <{f.lanes} x i1> {holds}, {f.vector} {yes}, {f.vector} {no}")

@@ -1,6 +1,6 @@
 """Formulas run in numpy, and the error function, which numpy lacks.
 
-In: a Formula and float32 arrays. Out: a float32 array of their joint shape.
+In: a Formula and arrays of its types. Out: an array of their joint shape.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from alula.engine.graph.formula import Formula, Operand, Register
+from alula.base.tensors import DType
+from alula.engine.graph.formula import Formula, Operand, Register, Step, operand_type
 from alula.engine.graph.nodes import Array
+from alula.engine.graph.numpy_dtypes import numpy_dtype
+from alula.engine.graph.primitives import INTEGERS, SINGLE
 
 # W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969); the coefficients as in
 # SPECFUN's CALERF. For |x| <= 0.46875: erf(x) = x P(x^2) / Q(x^2). Highest power first.
@@ -50,12 +53,31 @@ def erf(x: Array) -> Array:
     return np.asarray(result, x.dtype)
 
 
+def _divided(a: Array, b: Array) -> Array:
+    """Integers cut towards zero, 0 where b is 0."""
+    if a.dtype.kind == "f":
+        return np.asarray(np.divide(a, b))
+    quotient = np.floor_divide(a, b)
+    inexact = (quotient * b != a) & (b != 0)
+    return np.asarray(quotient + (inexact & ((a < 0) != (b < 0))), a.dtype)
+
+
+def _shifted(a: Array, b: Array, *, left: bool) -> Array:
+    bits = 8 * a.dtype.itemsize
+    outside = (b < 0) | (b >= bits)
+    count = np.where(outside, 0, b).astype(a.dtype)
+    if left:
+        return np.where(outside, 0, np.left_shift(a, count)).astype(a.dtype)
+    return np.where(outside, np.where(a < 0, -1, 0), np.right_shift(a, count)).astype(a.dtype)
+
+
 _PRIMITIVES: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "add": np.add,
         "sub": np.subtract,
         "mul": np.multiply,
-        "div": np.divide,
+        "div": _divided,
+        "rem": np.fmod,
         "min": np.minimum,
         "max": np.maximum,
         "neg": np.negative,
@@ -66,6 +88,32 @@ _PRIMITIVES: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "tanh": np.tanh,
         "erf": erf,
         "floor": np.floor,
+        "ceil": np.ceil,
+        "trunc": np.trunc,
+        "round": np.rint,
+        "sin": np.sin,
+        "cos": np.cos,
+        "tan": np.tan,
+        "asin": np.arcsin,
+        "acos": np.arccos,
+        "atan": np.arctan,
+        "sinh": np.sinh,
+        "cosh": np.cosh,
+        "asinh": np.arcsinh,
+        "acosh": np.arccosh,
+        "atanh": np.arctanh,
+        "pow": np.power,
+        "eq": np.equal,
+        "lt": np.less,
+        "le": np.less_equal,
+        "is_nan": np.isnan,
+        "and": np.bitwise_and,
+        "or": np.bitwise_or,
+        "xor": np.bitwise_xor,
+        "not": np.invert,
+        "shl": lambda a, b: _shifted(a, b, left=True),
+        "shr": lambda a, b: _shifted(a, b, left=False),
+        "select": np.where,
     }
 )
 
@@ -75,7 +123,10 @@ def evaluate_formula(formula: Formula, arrays: Sequence[Array]) -> Array:
 
     Args:
         formula: the steps.
-        arrays: float32, one for each input register, of shapes that broadcast together.
+        arrays: one for each input register, of its type, of shapes that broadcast together.
+
+    Returns:
+        An array of the type of the formula's result.
 
     Raises:
         ValueError: the number of arrays is not the formula's, or their shapes do not broadcast.
@@ -84,14 +135,56 @@ def evaluate_formula(formula: Formula, arrays: Sequence[Array]) -> Array:
         msg = f"the formula has {formula.inputs} inputs, it got {len(arrays)}"
         raise ValueError(msg)
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
-    registers = list(arrays)
+    types = formula.register_types
+    registers = [np.asarray(array, _held(kind)) for array, kind in zip(arrays, types, strict=False)]
     with np.errstate(all="ignore"):
-        for step in formula.steps:
-            result = _PRIMITIVES[step.op](*(_read(operand, registers) for operand in step.operands))
-            registers.append(np.asarray(result, np.float32))
-    result = registers[-1] if formula.steps else registers[0]
+        for step, kind in zip(formula.steps, types[formula.inputs :], strict=True):
+            result = _step(step, registers, types)
+            registers.append(np.asarray(result, _held(kind)))
+        result = registers[-1] if formula.steps else registers[0]
+        result = result.astype(numpy_dtype(formula.result_type), copy=False)
     return result if result.shape == shape else np.broadcast_to(result, shape)
 
 
-def _read(operand: Operand, registers: Sequence[Array]) -> Array:
-    return registers[operand.index] if isinstance(operand, Register) else np.asarray(operand, np.float32)
+def _held(kind: DType) -> np.dtype[Any]:
+    """The numpy dtype that a register of a type is computed in."""
+    return np.dtype(np.float32) if kind in SINGLE else numpy_dtype(kind)
+
+
+def _step(step: Step, registers: Sequence[Array], types: Sequence[DType]) -> Any:
+    if step.op == "cast":
+        operand, to = step.operands[0], step.to or DType.FLOAT32
+        if isinstance(operand, Register):
+            return cast_elements(registers[operand.index], to)
+        return np.asarray(operand, _held(to)).astype(numpy_dtype(to))
+    kind = operand_type(step, types)
+    kinds = [DType.BOOL if step.op == "select" and not i else kind for i in range(len(step.operands))]
+    return _PRIMITIVES[step.op](*(_read(o, k, registers) for o, k in zip(step.operands, kinds, strict=True)))
+
+
+def _read(operand: Operand, kind: DType, registers: Sequence[Array]) -> Array:
+    return registers[operand.index] if isinstance(operand, Register) else np.asarray(operand, _held(kind))
+
+
+def cast_elements(x: Array, to: DType) -> Array:
+    """The primitive `cast`: real numbers are cut towards zero, and what has no place in an integer has one answer.
+
+    That is the least int32, or for types of 64 bits the least int64, cut to the width; for uint32 and uint64 the upper
+    half has its place. C leaves it open; x86 and numpy there do the same.
+
+    Args:
+        x: of any type of `FORMULA_TYPES`.
+        to: another of them.
+    """
+    if to is DType.BOOL:
+        return np.asarray(x != 0)
+    if x.dtype.kind != "f" or to not in INTEGERS:
+        narrow = to is DType.BFLOAT16 and x.dtype.itemsize > 4  # noqa: PLR2004  bytes
+        return (x.astype(np.float32) if narrow else x).astype(numpy_dtype(to))
+    bits = 64 if to.itemsize == 8 else 32  # noqa: PLR2004  bytes
+    high = (x >= 2.0 ** (bits - 1)) & (to in (DType.UINT32, DType.UINT64))
+    whole = np.where(high, x - x.dtype.type(2.0 ** (bits - 1)), x) if high.any() else x
+    inside = np.abs(whole) < 2.0 ** (bits - 1)
+    least = np.int64(-(1 << (bits - 1)))
+    signed = np.where(inside, np.where(inside, whole, 0).astype(np.int64), least)
+    return np.where(high, signed ^ least, signed).astype(numpy_dtype(to))

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.formula import IDENTITY, Formula, FormulaBuilder, Operand
 from alula.engine.graph.nodes import INTERNAL, Array
@@ -26,7 +25,7 @@ def _finished(result: Array, extras: Sequence[Array], epilogue: Formula) -> Arra
     return evaluate_formula(epilogue, (result, *extras))
 
 
-def _check_extras(at: Inference, first: int, y: Shape) -> None:
+def check_extras(at: Inference, first: int, y: Shape) -> None:
     """Extras must broadcast to the output, and the epilogue must have a register for each."""
     extras = [at.shape(index) for index in range(first, len(at.inputs))]
     wanted = at.attributes["epilogue"].inputs - 1
@@ -46,7 +45,7 @@ def fused_conv(x: Array, w: Array, b: Array | None, *extras: Array, epilogue: Fo
 def _infer_fused_conv(at: Inference) -> Inferred:
     plain = {name: value for name, value in at.attributes.items() if name != "epilogue"}
     dtype, y = infer_conv(Inference(at.node, at.inputs[:3], plain))[0]
-    _check_extras(at, 3, y)
+    check_extras(at, 3, y)
     return [(dtype, y)]
 
 
@@ -60,7 +59,7 @@ def _infer_fused_matmul(at: Inference) -> Inferred:
     y = matmul_shape(turned(at.shape(0), at.attributes["transA"]), turned(at.shape(1), at.attributes["transB"]))
     if at.has(2):
         y = broadcast_shapes(y, at.shape(2))
-    _check_extras(at, 3, y)
+    check_extras(at, 3, y)
     return [(at.dtype(0), y)]
 
 
@@ -68,7 +67,10 @@ def _infer_elementwise(at: Inference) -> Inferred:
     wanted = at.attributes["formula"].inputs
     if wanted != len(at.inputs):
         raise Mismatch(f"the formula needs {wanted} inputs", f"there are {len(at.inputs)}")
-    return [(DType.FLOAT32, broadcast_shapes(*(at.shape(index) for index in range(wanted))))]
+    found = tuple(at.dtype(index) for index in range(wanted))
+    if found != at.attributes["formula"].input_types:
+        raise Mismatch(f"the formula is {at.attributes['formula']}", f"the inputs are {' and '.join(map(str, found))}")
+    return [(at.attributes["formula"].result_type, broadcast_shapes(*(at.shape(index) for index in range(wanted))))]
 
 
 def _lower_elementwise(b: FormulaBuilder, *operands: Operand, formula: Formula) -> Operand:
@@ -116,7 +118,7 @@ ELEMENTWISE = Operator(
     infer=_infer_elementwise,
     reference=lambda *arrays, formula: evaluate_formula(formula, arrays),
     lower=_lower_elementwise,
-    summary="A formula over inputs that broadcast together; float32.",
+    summary="A formula over inputs that broadcast together.",
 )
 
 OPERATORS = (

@@ -22,7 +22,10 @@ class Applied:
 def compose(outer: Applied, at: str, inner: Applied) -> Applied:
     """Compute value `at` of `outer` by `inner`; the names of `inner` come first, no name comes twice."""
     names = tuple(dict.fromkeys((*inner.names, *(name for name in outer.names if name != at))))
-    builder = FormulaBuilder(len(names))
+    types = {
+        name: kind for part in (outer, inner) for name, kind in zip(part.names, part.formula.input_types, strict=True)
+    }
+    builder = FormulaBuilder(len(names), [types[name] for name in names])
     registers = dict(zip(names, builder.arguments(), strict=True))
     made = builder.call(inner.formula, [registers[name] for name in inner.names])
     builder.call(outer.formula, [made if name == at else registers[name] for name in outer.names])

@@ -15,15 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from alula.base.errors import PlanFileError, UnsupportedError
+from alula.base.errors import InternalError, PlanFileError, UnsupportedError
 from alula.base.tensors import DType
-from alula.engine.graph.formula import BINARY, UNARY, Formula, Operand, Register, Step
+from alula.engine.graph.formula import Formula, FormulaBuilder, Inexpressible, Operand, Register, Step
 from alula.engine.graph.nodes import Array, Attribute
 
 Json = Any
 
-# What a hostile file could make us take is bounded by its size; ranks are bounded by numpy.
+# What a hostile file could make us take is bounded by its size; ranks are bounded by numpy, inputs by sense.
 _RANKS = 32
+_INPUTS = 1 << 12
+_FAILURES = (
+    TypeError, ValueError, KeyError, AttributeError, OverflowError, binascii.Error, InternalError, Inexpressible,
+)  # fmt: skip
 
 
 def encode_attributes(attributes: Mapping[str, Attribute], where: str) -> dict[str, Json]:
@@ -43,7 +47,7 @@ def decode_attributes(encoded: Mapping[str, Json], where: str = "attributes") ->
     """
     try:
         return MappingProxyType({name: _decode(value) for name, value in encoded.items()})
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError, binascii.Error) as error:
+    except _FAILURES as error:
         raise PlanFileError(where, "encoded attributes", f"{type(error).__name__}: {error}") from error
 
 
@@ -57,16 +61,21 @@ def _encode(value: object, where: str) -> Json:
     if isinstance(value, tuple):
         return {"tuple": [_encode(item, where) for item in value]}
     if isinstance(value, Formula):
-        steps = [[step.op, [_encode_operand(operand) for operand in step.operands]] for step in value.steps]
-        return {"formula": {"inputs": value.inputs, "steps": steps}}
+        types = {"types": [kind.value for kind in value.types]} if value.types else {}
+        return {"formula": {"inputs": value.inputs, **types, "steps": [_encode_step(step) for step in value.steps]}}
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
         return {"array": {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}}
     raise UnsupportedError(where, "numbers, strings, bytes, tuples, arrays or formulas", f"got {type(value).__name__}")
 
 
+def _encode_step(step: Step) -> Json:
+    named = [] if step.to is None else [step.to.value]
+    return [step.op, [_encode_operand(operand) for operand in step.operands], *named]
+
+
 def _encode_operand(operand: Operand) -> Json:
-    return {"register": operand.index} if isinstance(operand, Register) else _encode(float(operand), "formula")
+    return {"register": operand.index} if isinstance(operand, Register) else _encode(operand, "formula")
 
 
 def _decode(value: Json) -> Any:  # noqa: ANN401  an attribute may be many things
@@ -102,19 +111,19 @@ def _decode_array(content: Json) -> Array:
 
 def _decode_formula(content: Json) -> Formula:
     inputs = content["inputs"]
-    if type(inputs) is not int or inputs < 0:
+    if type(inputs) is not int or not 0 <= inputs <= _INPUTS:
         msg = f"{inputs!r} inputs"
         raise ValueError(msg)
-    steps = tuple(_decode_step(step, inputs + index) for index, step in enumerate(content["steps"]))
-    return Formula(inputs, steps)
-
-
-def _decode_step(content: Json, registers: int) -> Step:
-    op, operands = content
-    if op not in UNARY | BINARY or len(operands) != (1 if op in UNARY else 2):
-        msg = f"primitive {op!r} of {len(operands)}"
+    types = [DType(name) for name in content.get("types", [])]
+    if types and len(types) != inputs:
+        msg = f"{inputs} inputs of {len(types)} types"
         raise ValueError(msg)
-    return Step(op, tuple(_decode_operand(operand, registers) for operand in operands))
+    builder = FormulaBuilder(inputs, types)
+    for op, operands, *named in content["steps"]:
+        registers = inputs + len(builder.steps)
+        to = DType(named[0]) if named else None
+        builder.emit(str(op), *(_decode_operand(operand, registers) for operand in operands), to=to)
+    return builder.build()
 
 
 def _decode_operand(content: Json, registers: int) -> Operand:
@@ -124,7 +133,11 @@ def _decode_operand(content: Json, registers: int) -> Operand:
             msg = f"register {index!r} of {registers}"
             raise ValueError(msg)
         return Register(index)
-    return float(_decode(content))
+    number = _decode(content)
+    if not isinstance(number, (int, float)):
+        msg = f"operand {number!r}"
+        raise TypeError(msg)
+    return number
 
 
 _DECODERS: Mapping[str, Callable[[Json], Any]] = MappingProxyType(
