@@ -108,6 +108,15 @@ def test_weights_that_two_convolutions_share_are_scaled_for_one() -> None:
     assert kinds(_after(builder, fold_batch_norm)) == ["Conv", "Conv", "Add"]
 
 
+def test_batch_norm_in_training_stays() -> None:
+    """It goes by the batch's own statistics, which nobody knows beforehand."""
+    builder = GraphBuilder()
+    statistics = [builder.normal(4) for _ in range(3)]
+    builder.node("BatchNormalization", "x", *statistics, builder.constant(np.ones(4, np.float32)), training_mode=1)
+
+    assert kinds(_after(builder, fold_batch_norm)) == ["BatchNormalization"]
+
+
 def test_batch_norm_of_computed_statistics_stays() -> None:
     """Only constants can be folded."""
     builder = GraphBuilder(shape=(4, 4))

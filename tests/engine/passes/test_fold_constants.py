@@ -102,3 +102,14 @@ def test_constants_of_the_file_are_not_copied() -> None:
     graph = fold_constants(replace(source))
 
     assert all(graph.constants[name] is array for name, array in source.constants.items())
+
+
+def test_random_numbers_are_drawn_by_the_run() -> None:
+    """Drawn beforehand, every run would see the same ones."""
+    builder = GraphBuilder()
+    noise = builder.node("RandomNormal", shape=(1, 4, 6, 6))
+    builder.node("Add", "x", noise)
+
+    graph = fold_constants(builder.build())
+
+    assert kinds(graph) == ["RandomNormal", "Add"]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators.common import Mismatch, Refusal, agree, axis_of, same_as, show, without
+from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator, Tolerance
 
 
@@ -22,21 +24,30 @@ def _by_channel(parameter: Array, x: Array) -> Array:
 
 def batch_norm(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, **attributes: float) -> Array:
     """(x - mean) / sqrt(variance + epsilon) * scale + shift, by channel."""
-    _refuse_training(int(attributes["training_mode"]))
     factor = scale / np.sqrt(variance + variance.dtype.type(attributes["epsilon"]))
     y = (x - _by_channel(mean, x)) * _by_channel(factor, x) + _by_channel(shift, x)
     return np.asarray(y, x.dtype)
 
 
-def _refuse_training(training_mode: int) -> None:
-    if training_mode:
-        raise Refusal("statistics must be fixed", "training_mode is 1")
+def batch_norm_outputs(
+    x: Array, scale: Array, shift: Array, mean: Array, variance: Array, **attributes: Any
+) -> Array | tuple[Array, Array, Array]:
+    """As `batch_norm`; in training by the batch's own statistics, and with the running ones moved towards them.
+
+    Ioffe and Szegedy, "Batch Normalization", 2015; the variance is that of the batch, not an estimate of the whole.
+    """
+    if not attributes["training_mode"]:
+        return batch_norm(x, scale, shift, mean, variance, **attributes)
+    axes = (0, *range(2, x.ndim))
+    own_mean, own_variance = x.mean(axes, mean.dtype), x.var(axes, variance.dtype)
+    keep = mean.dtype.type(attributes["momentum"])
+    y = batch_norm(x, scale, shift, own_mean, own_variance, **attributes)
+    return y, mean * keep + own_mean * (1 - keep), variance * keep + own_variance * (1 - keep)
 
 
 def _infer_batch_norm(at: Inference) -> Inferred:
-    _refuse_training(at.attributes["training_mode"])
     _check_parameters(at)
-    return [(at.dtype(0), at.shape(0))]
+    return [(at.dtype(0), at.shape(0)), (at.dtype(3), at.shape(3)), (at.dtype(4), at.shape(4))]
 
 
 def _check_parameters(at: Inference) -> None:
@@ -51,12 +62,13 @@ def _check_parameters(at: Inference) -> None:
 
 def _upgrade_batch_norm(node: Node, version: int, constant: Callable[[Array], str]) -> Node:
     del constant
-    if any(node.outputs[1:]):
-        raise Refusal("only inference is run", "more than one output is asked for")
+    if any(node.outputs[3:]):
+        raise Refusal("outputs must be those of operator set 14", "saved statistics are asked for")
     if version < 9 and node.integer("spatial", 1) != 1:  # noqa: PLR2004
         raise Refusal("statistics must be by channel", "spatial is 0")
     # Before 7, is_test tells training from inference; one output alone says the same (ONNX, BatchNormalization-6).
-    return without(node, "spatial", "is_test")
+    current = without(node, "spatial", "is_test")
+    return current.with_attributes(training_mode=1) if version < 14 and any(node.outputs[1:]) else current  # noqa: PLR2004
 
 
 def instance_norm(x: Array, scale: Array, shift: Array, *, epsilon: float) -> Array:
@@ -148,9 +160,10 @@ BATCH_NORM = Operator(
     inputs=("x", "scale", "b", "mean", "var"),
     attributes=MappingProxyType({"epsilon": 1e-5, "momentum": 0.9, "training_mode": 0}),
     infer=_infer_batch_norm,
-    reference=batch_norm,
+    outputs=("y", "running_mean", "running_var"),
+    reference=in_float32(batch_norm_outputs),
     upgrade=_upgrade_batch_norm,
-    summary="Normalise by stored statistics of each channel; inference only.",
+    summary="Normalise by stored statistics of each channel, or in training by the batch's own.",
 )
 
 INSTANCE_NORM = Operator(

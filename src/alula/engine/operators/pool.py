@@ -114,6 +114,23 @@ def global_average(x: Array) -> Array:
     return np.asarray(total / wide.dtype.type(math.prod(x.shape[2:])), x.dtype)
 
 
+def lp_pool(x: Array, *, p: float, **attributes: Any) -> Array:
+    """The p-norm of each window; padding counts as 0."""
+    window = _checked_window(x.shape, attributes)
+    sizes = static(output_sizes(window, x.shape[2:]))
+    axes = tuple(range(-len(sizes), 0))
+    return np.asarray(_root(windows_of(_padded(_power(x, p), window, sizes, 0), window, sizes).sum(axes), p), x.dtype)
+
+
+def _power(x: Array, p: float) -> Array:
+    """|x| to the p, in floats of at least 32 bits."""
+    return np.asarray(np.abs(widened(x)) ** widened(x).dtype.type(p))
+
+
+def _root(x: Array, p: float) -> Array:
+    return np.asarray(x ** x.dtype.type(1 / p))
+
+
 MAX_POOL = Operator(
     name="MaxPool",
     since=(1, 8, 10, 11, 12, 22),
@@ -153,4 +170,25 @@ GLOBAL_MAX_POOL = Operator(
     summary="The largest element over all spatial axes.",
 )
 
-OPERATORS = (MAX_POOL, AVERAGE_POOL, GLOBAL_AVERAGE_POOL, GLOBAL_MAX_POOL)
+# Version 1 had p as a float; the reference takes either.
+LP_POOL = Operator(
+    name="LpPool",
+    since=(1, 2, 11, 18, 22),
+    inputs=("x",),
+    attributes=MappingProxyType({**_WINDOW, "p": 2}),
+    infer=lambda at: _infer_pool(at)[:1],
+    reference=lp_pool,
+    summary="The p-norm of each window.",
+)
+
+GLOBAL_LP_POOL = Operator(
+    name="GlobalLpPool",
+    since=(1, 2, 22),
+    inputs=("x",),
+    attributes=MappingProxyType({"p": 2}),
+    infer=_infer_global,
+    reference=lambda x, *, p: _root(_power(x, p).sum(_spatial(x), keepdims=True), p).astype(x.dtype),
+    summary="The p-norm over all spatial axes.",
+)
+
+OPERATORS = (MAX_POOL, AVERAGE_POOL, LP_POOL, GLOBAL_AVERAGE_POOL, GLOBAL_MAX_POOL, GLOBAL_LP_POOL)

@@ -1,10 +1,12 @@
 """Reduction along axes.
 
-In: x and the axes (an int64 input, absent or empty for all). Out: x with those axes reduced to 1 or gone.
+In: x and the axes (an int64 input, absent or empty for all). Out: x with those axes reduced to 1 or gone. Over nothing,
+sums of powers are 0, products 1, logarithms -inf, and extremes the other end of the dtype.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from alula.engine.graph.nodes import Array, Node
+from alula.engine.operators.arithmetic import divide
 from alula.engine.operators.common import attribute_to_input, axes_of, integers
+from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
 
 
@@ -41,11 +45,32 @@ def _reference(function: Callable[..., Any]) -> Callable[..., Array]:
         chosen = _chosen(axes, x.ndim, noop_with_empty_axes)
         return np.asarray(function(x, chosen, bool(keepdims)), x.dtype)
 
-    return reference
+    return in_float32(reference)
 
 
 def _mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: FBT001  as numpy has it
-    return np.asarray(x.mean(axes, keepdims=keepdims))
+    if x.dtype.kind == "f":
+        return np.asarray(x.mean(axes, keepdims=keepdims))
+    count = math.prod(x.shape[axis] for axis in axes)
+    return np.asarray(divide(x.sum(axes, x.dtype, keepdims=keepdims), np.asarray(count, x.dtype)))
+
+
+def _sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: FBT001
+    return np.asarray(x.sum(axes, x.dtype, keepdims=keepdims))
+
+
+def _length(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: FBT001
+    """The square root of the sum of squares; integers count in float64, which rounds down at the end."""
+    wide = x if x.dtype.kind == "f" else x.astype(np.float64)
+    return np.sqrt(_sum(wide * wide, axes, keepdims))
+
+
+def log_sum_exp(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: FBT001
+    """Log of the sum of exp(x), shifted by the largest element so that nothing overflows."""
+    largest = x.max(axes, keepdims=True, initial=-np.inf)
+    shift = np.where(np.isfinite(largest), largest, 0).astype(x.dtype)
+    result = np.log(np.exp(x - shift).sum(axes, keepdims=True, dtype=x.dtype)) + shift
+    return np.asarray(result.reshape(reduced_shape(x.shape, axes, keepdims)))
 
 
 def _extreme(function: Callable[..., Any], largest: bool) -> Callable[..., Any]:  # noqa: FBT001
@@ -84,13 +109,28 @@ def _reduction(
 
 OPERATORS = (
     _reduction("ReduceMean", ((1, 11, 13, 18), 18), _mean, "The mean along axes."),
-    _reduction(
-        "ReduceSum", ((1, 11, 13), 13), lambda x, axes, keep: x.sum(axes, x.dtype, keepdims=keep), "The sum along axes."
-    ),
+    _reduction("ReduceSum", ((1, 11, 13), 13), _sum, "The sum along axes."),
     _reduction("ReduceMax", ((1, 11, 12, 13, 18, 20), 18), _extreme(np.max, largest=True), "The largest along axes."),
     _reduction("ReduceMin", ((1, 11, 12, 13, 18, 20), 18), _extreme(np.min, largest=False), "The smallest along axes."),
     _reduction(
         "ReduceProd", ((1, 11, 13, 18), 18), lambda x, axes, keep: x.prod(axes, x.dtype, keepdims=keep),
         "The product along axes.",
+    ),
+    _reduction(
+        "ReduceL1", ((1, 11, 13, 18), 18), lambda x, axes, keep: _sum(np.abs(x), axes, keep),
+        "The sum of magnitudes along axes.",
+    ),
+    _reduction("ReduceL2", ((1, 11, 13, 18), 18), _length, "The square root of the sum of squares along axes."),
+    _reduction(
+        "ReduceSumSquare", ((1, 11, 13, 18), 18), lambda x, axes, keep: _sum(x * x, axes, keep),
+        "The sum of squares along axes.",
+    ),
+    _reduction(
+        "ReduceLogSum", ((1, 11, 13, 18, 28), 18), lambda x, axes, keep: np.log(_sum(x, axes, keep)),
+        "The logarithm of the sum along axes.",
+    ),
+    _reduction(
+        "ReduceLogSumExp", ((1, 11, 13, 18, 28), 18), log_sum_exp,
+        "The logarithm of the sum of exponentials along axes.",
     ),
 )  # fmt: skip

@@ -8,21 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
-import numpy as np
-
-from alula.base.tensors import DType
 from alula.engine.graph.dims import Dim, Shape, product, static
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators.common import (
     Mismatch,
-    Refusal,
     attribute_to_input,
     axes_of,
     integers,
     known,
     same_as,
     show,
-    without,
 )
 from alula.engine.operators.record import Inference, Inferred, Operator
 
@@ -125,21 +120,6 @@ def _upgrade_axes(node: Node, version: int, constant: Callable[[Array], str]) ->
     return attribute_to_input(node, "axes", 1, constant) if version < _OPSET_AXES_AS_INPUT else node
 
 
-def dropout(
-    x: Array, ratio: Array | None = None, training: Array | None = None, *, seed: object
-) -> tuple[Array, Array]:
-    """X unchanged and a mask of all True: inference drops nothing, and neither does a ratio of 0."""
-    del seed
-    if training is not None and training.any() and (ratio is None or ratio.any()):
-        raise Refusal("dropout must be off", "training_mode is true")
-    return x, np.ones(x.shape, np.bool_)
-
-
-def _upgrade_dropout(node: Node, version: int, constant: Callable[[Array], str]) -> Node:
-    del version, constant
-    return without(node, "ratio", "is_test")
-
-
 RESHAPE = Operator(
     name="Reshape",
     since=(1, 5, 13, 14, 19, 21, 23, 24, 25),
@@ -195,17 +175,4 @@ IDENTITY = Operator(
     summary="x itself.",
 )
 
-DROPOUT = Operator(
-    name="Dropout",
-    since=(1, 6, 7, 10, 12, 13, 22),
-    inputs=("x", "ratio?", "training_mode?"),
-    outputs=("y", "mask"),
-    attributes=MappingProxyType({"seed": None}),
-    infer=lambda at: [(at.dtype(0), at.shape(0)), (DType.BOOL, at.shape(0))],
-    reference=dropout,
-    upgrade=_upgrade_dropout,
-    view=True,
-    summary="x itself: inference drops nothing.",
-)
-
-OPERATORS = (RESHAPE, FLATTEN, SQUEEZE, UNSQUEEZE, IDENTITY, DROPOUT)
+OPERATORS = (RESHAPE, FLATTEN, SQUEEZE, UNSQUEEZE, IDENTITY)

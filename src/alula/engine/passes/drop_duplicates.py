@@ -14,10 +14,8 @@ import numpy as np
 
 from alula.engine.graph.graph import Graph, GraphEditor, Rewrite
 from alula.engine.graph.nodes import Attribute, Node, Subgraph
+from alula.engine.operators.chance import RANDOM
 
-_RANDOM = frozenset(
-    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout"}
-)
 # Shapes, axes and scalars; larger constants are compared by name only: hashing weights would cost more than it finds.
 _MOST_BYTES = 256
 
@@ -46,7 +44,7 @@ def drop_duplicates(graph: Graph) -> Graph:
 
 def _key(node: Node, same: Mapping[str, str]) -> Hashable | None:
     """What two nodes must share; None for nodes of which there may be several. Left-out outputs must be the same."""
-    if node.op in _RANDOM:
+    if node.op in RANDOM and not node.domain:
         return None
     attributes = []
     for name, value in sorted(node.attributes.items()):

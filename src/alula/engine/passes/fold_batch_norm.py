@@ -19,7 +19,7 @@ _EPSILON = 1e-5  # ONNX, BatchNormalization: the default
 
 def fold_batch_norm(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Work the statistics into the producer's constants, or into a formula where there is no such producer."""
-    if node.kind != ("", "BatchNormalization"):
+    if node.kind != ("", "BatchNormalization") or node.integer("training_mode"):
         return None
     channels = channels_of(editor, node.inputs[0])
     affine = _affine(editor, node)

@@ -18,6 +18,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape, is_static, static
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array, Node, Value
+from alula.engine.operators.chance import RANDOM
 from alula.engine.operators.evaluate import evaluate
 from alula.engine.operators.infer import infer_node
 from alula.engine.operators.record import Known, Partial
@@ -109,7 +110,7 @@ class _Work:
         if node.op in _SHAPE_ONLY and not node.domain:
             shape = self.values[node.inputs[0]].shape if node.inputs[0] in self.values else None
             return None if shape is None or not is_static(shape) else [_stand_in(static(shape))]
-        if not all(name in self.constants for name in node.inputs if name):
+        if not all(name in self.constants for name in node.inputs if name) or (node.op in RANDOM and not node.domain):
             return None
         return [self.constants[name] if name else None for name in node.inputs]
 
