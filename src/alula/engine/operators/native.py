@@ -12,13 +12,12 @@ from alula.engine.graph.nodes import INTERNAL
 from alula.engine.kernels.call import Select
 from alula.engine.operators.native_convolution import select_convolution
 from alula.engine.operators.native_elementwise import select_elementwise, select_pack, select_unpack
+from alula.engine.operators.native_index import select_gather
 from alula.engine.operators.native_matmul import select_matmul
 from alula.engine.operators.native_move import (
     select_concat,
     select_copy,
     select_expand,
-    select_pad,
-    select_resize,
     select_slice,
     select_split,
     select_transpose,
@@ -33,6 +32,14 @@ from alula.engine.operators.native_pool import (
     select_softmax,
 )
 from alula.engine.operators.native_reduce import select_reduce
+from alula.engine.operators.native_spatial_move import (
+    select_center_crop_pad,
+    select_depth_to_space,
+    select_pad_any,
+    select_space_to_depth,
+    select_tile,
+)
+from alula.engine.operators.native_spatial_resize import select_resample
 from alula.engine.operators.native_spatial_transposed import select_convolution_transposed
 
 SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
@@ -58,12 +65,17 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "Slice"): select_slice,
         ("", "Transpose"): select_transpose,
         ("", "Expand"): select_expand,
-        ("", "Pad"): select_pad,
-        ("", "Resize"): select_resize,
+        ("", "Pad"): select_pad_any,
+        ("", "CenterCropPad"): select_center_crop_pad,
+        ("", "Tile"): select_tile,
+        ("", "DepthToSpace"): select_depth_to_space,
+        ("", "SpaceToDepth"): select_space_to_depth,
+        ("", "Resize"): select_resample,
         ("", "ReduceSum"): select_reduce,
         ("", "ReduceMean"): select_reduce,
         ("", "ReduceMax"): select_reduce,
         ("", "ReduceMin"): select_reduce,
         ("", "ReduceProd"): select_reduce,
+        ("", "Gather"): select_gather,
     }
 )
