@@ -271,6 +271,11 @@ class Function:
         if count >= self.lanes:
             self.line(f"store {vector} {value}, ptr {place}, align {align}")
             return
+        if count == 1 and kind != "float":
+            # LLVM 22 makes a masked store of one narrowed element a store of the whole wide one.
+            first = self.op(f"extractelement {vector} {value}, i32 0")
+            self.line(f"store {kind} {first}, ptr {place}, align {align}")
+            return
         name = f"@llvm.masked.store.{self._suffix(kind)}.p0"
         self.declare(f"declare void {name}({vector}, ptr, i32, <{self.lanes} x i1>)")
         self.line(f"call void {name}({vector} {value}, ptr {place}, i32 {align}, {self._first(count)})")
