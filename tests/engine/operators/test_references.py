@@ -13,6 +13,7 @@ from support.operator_problems import PROBLEMS
 from support.problem import Problem
 
 from alula.engine.graph.nodes import Array
+from alula.engine.operators import sequence
 from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.operators.table import OPERATORS
 
@@ -48,8 +49,14 @@ def test_reference_agrees_with_the_judge(problem: Problem) -> None:
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
+# Their values are no arrays, or their attributes are graphs: tests of their own files pose them.
+_POSED_ELSEWHERE = {operator.name for operator in OPERATORS.values() if operator.nested} | {
+    operator.name for operator in sequence.OPERATORS
+}
+
+
 def test_every_operator_of_the_standard_has_problems() -> None:
     """A record enters the table together with problems that its reference is held to."""
     posed = {problem.op for problem in PROBLEMS}
 
-    assert {name for domain, name in OPERATORS if not domain} == posed
+    assert {name for domain, name in OPERATORS if not domain} - _POSED_ELSEWHERE == posed
