@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alula.base.errors import PlanFileError, UnsupportedError
+from alula.base.tensors import DType
 from alula.engine.graph.formula import FormulaBuilder
+from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import Node, Value, ValueType
+from alula.engine.graph.numpy_dtypes import numpy_dtype
 from alula.engine.program.attributes import decode_attributes, encode_attributes
 
+BODY: dict[str, Any] = {
+    "name": "body", "inputs": [["x", "float32", [2], ""]], "outputs": ["x"], "constants": {}, "nodes": []
+}  # fmt: skip
 SCALARS = st.integers() | st.floats() | st.text() | st.binary()
 VALUES = (
     SCALARS | st.lists(st.integers()).map(tuple) | st.lists(st.floats()).map(tuple) | st.lists(st.text()).map(tuple)
@@ -31,15 +39,54 @@ def test_plain_attributes_come_back_with_their_types(value: object) -> None:
     assert repr(through_json(value)) == repr(value)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "int64", "uint8", "bool"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "float16", "int8", "int64", "uint8", "bool", "bfloat16", "int4", "float8_e5m2"]
+)
 @pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)])
 def test_arrays_come_back_bit_by_bit(dtype: str, shape: tuple[int, ...]) -> None:
     """Dtype, shape and elements, also of arrays that do not lie in order."""
-    array = np.arange(math.prod(shape)).astype(dtype).reshape(shape).T
+    array = np.arange(math.prod(shape)).astype(numpy_dtype(DType(dtype))).reshape(shape).T
 
     back = through_json(array)
 
     assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
+
+
+def test_strings_and_types_come_back() -> None:
+    """Operators on text hold lists of words; Optional holds a type."""
+    words = np.array([["a", ""], ["\u4f60", "b"]], object)
+    kind = ValueType("optional", of=ValueType("sequence", of=ValueType("tensor", DType.FLOAT32, (2, 3))))
+
+    assert through_json(words).tolist() == words.tolist()
+    assert through_json(kind) == kind
+
+
+def test_graphs_come_back() -> None:
+    """A loop that runs on the host holds its body, with constants and graphs inside."""
+    x = Value("x", DType.FLOAT32, (2,))
+    inner = Graph("inner", (Node("Relu", ("x",), ("y",)),), (x,), ("y",), {}, {"x": x})
+    nodes = (
+        Node("Add", ("s", "w"), ("a",), {"alpha": 0.5}, "name", "domain"),
+        Node("If", ("c", "a"), ("z",), {"then_branch": inner, "else_branch": inner, "captures": ("x",)}),
+    )
+    inputs = (Value("s", DType.FLOAT32, None, kind="sequence"), Value("c", DType.BOOL, ()))
+    weight = np.array([1, 2], numpy_dtype(DType.BFLOAT16))
+    body = Graph("body", nodes, inputs, ("z", "s"), {"w": weight}, {value.name: value for value in inputs})
+
+    back = through_json((body,))[0]
+
+    assert back.constants["w"].tolist() == weight.tolist()
+    assert replace(back, constants={}) == replace(body, constants={})
+
+
+def test_graph_nested_without_end_is_refused() -> None:
+    """Attack: a plan whose header nests graphs until the stack is full."""
+    graph = BODY
+    for _ in range(3000):
+        graph = {**BODY, "nodes": [["If", "", "", ["x"], ["y"], {"then_branch": {"graph": graph}}]]}
+
+    with pytest.raises(PlanFileError):
+        decode_attributes({"body": {"graph": graph}})
 
 
 def test_formulas_come_back() -> None:
@@ -51,7 +98,7 @@ def test_formulas_come_back() -> None:
     assert through_json(builder.build()) == builder.build()
 
 
-@pytest.mark.parametrize("value", [object(), np.array(["text"]), [1, 2], None])
+@pytest.mark.parametrize("value", [object(), np.array(["text"]), np.array([1j]), np.array([None]), [1, 2], None])
 def test_other_values_are_refused(value: Any) -> None:
     """A plan that could not be read back must not be written."""
     with pytest.raises(UnsupportedError, match="attribute a"):
@@ -73,7 +120,22 @@ def test_other_values_are_refused(value: Any) -> None:
         {"unknown": 1},
         {"bytes": "", "tuple": []},
         {"array": {"dtype": "object", "shape": [1], "data": ""}},
-        {"array": {"dtype": "bfloat16", "shape": [1], "data": "AAA="}},
+        {"array": {"dtype": "bfloat16", "shape": [2], "data": "AAA="}},
+        {"strings": {"shape": [2], "items": ["a"]}},
+        {"strings": {"shape": [1], "items": [1]}},
+        {"strings": {"shape": [-1], "items": ["a"]}},
+        {"type": ["tensor", "text", None, None]},
+        {"type": ["tensor", None, [-1], None]},
+        {"type": 3},
+        {"graph": {}},
+        {"graph": {**BODY, "constants": {"w": 1}}},
+        {"graph": {**BODY, "outputs": ["ghost"]}},
+        {"graph": {**BODY, "outputs": "x"}},
+        {"graph": {**BODY, "inputs": [["x", "float32", None, "map"]]}},
+        {"graph": {**BODY, "inputs": [["x", "float32", ["N"], ""]]}},
+        {"graph": {**BODY, "nodes": [["Relu", "", "", ["x"], ["x"], {}]]}},
+        {"graph": {**BODY, "nodes": [[3, "", "", ["x"], ["y"], {}]]}},
+        {"tuple": [{"graph": {**BODY, "outputs": ["ghost"]}}]},
         {"array": {"dtype": "float32", "shape": [1 << 60], "data": ""}},
         {"array": {"dtype": "float32", "shape": [-1], "data": "AAAAAA=="}},
         {"array": {"dtype": "float32", "shape": [True], "data": "AAAAAA=="}},

@@ -1,7 +1,8 @@
 """Node attributes as JSON and back, for the steps of a plan that run on the host.
 
 In: attributes. Out: values that `json` writes without loss, and attributes again. A tagged object stands for what
-JSON lacks: {"float": "nan"}, {"bytes": base64}, {"tuple": [...]}, {"array": {...}}, {"formula": {...}}.
+JSON lacks: {"float": "nan"}, {"bytes": base64}, {"tuple": [...]}, {"array": {...}}, {"strings": {...}},
+{"type": [...]}, {"formula": {...}}, {"graph": {...}}.
 """
 
 from __future__ import annotations
@@ -15,18 +16,31 @@ from typing import Any
 
 import numpy as np
 
-from alula.base.errors import InternalError, PlanFileError, UnsupportedError
+from alula.base.errors import GraphError, InternalError, PlanFileError, UnsupportedError
 from alula.base.tensors import DType
 from alula.engine.graph.formula import Formula, FormulaBuilder, Inexpressible, Operand, Register, Step
-from alula.engine.graph.nodes import Array, Attribute
+from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import Array, Attribute, ValueType
+from alula.engine.graph.numpy_dtypes import EXTENDED, numpy_dtype
+from alula.engine.program.graphs import (
+    check_nested,
+    decode_graph,
+    decode_strings,
+    decode_type,
+    encode_graph,
+    encode_strings,
+    encode_type,
+)
 
 Json = Any
 
 # What a hostile file could make us take is bounded by its size; ranks are bounded by numpy, inputs by sense.
 _RANKS = 32
+_EXTENDED = frozenset(dtype.value for dtype in EXTENDED)
 _INPUTS = 1 << 12
 _FAILURES = (
-    TypeError, ValueError, KeyError, AttributeError, OverflowError, binascii.Error, InternalError, Inexpressible,
+    TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError, binascii.Error,
+    InternalError, Inexpressible, GraphError,
 )  # fmt: skip
 
 
@@ -34,7 +48,7 @@ def encode_attributes(attributes: Mapping[str, Attribute], where: str) -> dict[s
     """Attributes as JSON values.
 
     Raises:
-        UnsupportedError: one holds a graph or strings in an array, which plan files cannot.
+        UnsupportedError: one holds what plan files cannot.
     """
     return {name: _encode(value, f"{where}, attribute {name}") for name, value in attributes.items()}
 
@@ -46,9 +60,11 @@ def decode_attributes(encoded: Mapping[str, Json], where: str = "attributes") ->
         PlanFileError: the values are no attributes.
     """
     try:
-        return MappingProxyType({name: _decode(value) for name, value in encoded.items()})
+        attributes = MappingProxyType({name: _decode(value) for name, value in encoded.items()})
+        check_nested(attributes)
     except _FAILURES as error:
         raise PlanFileError(where, "encoded attributes", f"{type(error).__name__}: {error}") from error
+    return attributes
 
 
 def _encode(value: object, where: str) -> Json:
@@ -63,10 +79,22 @@ def _encode(value: object, where: str) -> Json:
     if isinstance(value, Formula):
         types = {"types": [kind.value for kind in value.types]} if value.types else {}
         return {"formula": {"inputs": value.inputs, **types, "steps": [_encode_step(step) for step in value.steps]}}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
-        return {"array": {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}}
-    raise UnsupportedError(where, "numbers, strings, bytes, tuples, arrays or formulas", f"got {type(value).__name__}")
+    if isinstance(value, np.ndarray):
+        return _encode_array(value, where)
+    if isinstance(value, ValueType):
+        return {"type": encode_type(value)}
+    if isinstance(value, Graph):
+        return {"graph": encode_graph(value, lambda item: _encode(item, where))}
+    raise UnsupportedError(where, "what nodes may hold", f"got {type(value).__name__}")
+
+
+def _encode_array(array: Array, where: str) -> Json:
+    if array.dtype.kind == "O" and all(isinstance(item, str) for item in array.reshape(-1)):
+        return {"strings": encode_strings(array)}
+    if array.dtype.kind not in "biuf" and array.dtype.name not in _EXTENDED:
+        raise UnsupportedError(where, "arrays of numbers or strings", f"got {array.dtype}")
+    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+    return {"array": {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}}
 
 
 def _encode_step(step: Step) -> Json:
@@ -98,10 +126,10 @@ def _decode_tuple(content: Json) -> tuple[Any, ...]:
 
 def _decode_array(content: Json) -> Array:
     kind = DType(content["dtype"])
-    if kind is DType.BFLOAT16:  # numpy knows it only where another library has registered it
-        msg = "arrays of bfloat16 are not encoded"
+    if kind is DType.STRING:
+        msg = "strings are no array of bytes"
         raise ValueError(msg)
-    dtype = np.dtype(kind.value)
+    dtype = numpy_dtype(kind)
     shape = tuple(content["shape"])
     if len(shape) > _RANKS or not all(type(dim) is int and dim >= 0 for dim in shape):
         msg = f"shape {shape}"
@@ -146,6 +174,9 @@ _DECODERS: Mapping[str, Callable[[Json], Any]] = MappingProxyType(
         "bytes": lambda content: base64.b64decode(content, validate=True),
         "tuple": _decode_tuple,
         "array": _decode_array,
+        "strings": decode_strings,
+        "type": decode_type,
         "formula": _decode_formula,
+        "graph": lambda content: decode_graph(content, _decode),
     }
 )
