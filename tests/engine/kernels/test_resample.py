@@ -28,7 +28,7 @@ def by_vectors(table: Array, lanes: int) -> Array:
 
 
 @ON_ALL
-@pytest.mark.parametrize("layout", ["blocked", "plain"])
+@pytest.mark.parametrize("layout", ["blocked", "plain", "channels last"])
 @pytest.mark.parametrize("taps", [(1, 1), (2, 2), (4, 4), (1, 2), (2, 1), (11, 9)])
 @pytest.mark.parametrize("size", [((1, 1), (1, 1)), ((5, 7), (9, 33)), ((6, 40), (3, 5)), ((3, 17), (20, 16))])
 def test_outputs_are_weighted_sums_over_the_tables(
@@ -36,11 +36,11 @@ def test_outputs_are_weighted_sums_over_the_tables(
 ) -> None:
     """Rule: no element of another plane or row is read or written, whatever does not divide."""
     (height, width), (rows, columns) = size
-    block = target.lanes if layout == "blocked" else 1
+    block = {"blocked": target.lanes, "plain": 1, "channels last": 21}[layout]
     x = np.random.default_rng(1).standard_normal((3, height, width, block)).astype(np.float32)
     (ri, rw), (ci, cw) = tables(height, rows, taps[0]), tables(width, columns, taps[1])
     kernel = Resample(3, size[0], size[1], taps, (taps[0] == 1, taps[1] == 1), block)
-    placed = [ci, cw] if layout == "blocked" else [by_vectors(ci, target.lanes), by_vectors(cw, target.lanes)]
+    placed = [ci, cw] if block > 1 else [by_vectors(ci, target.lanes), by_vectors(cw, target.lanes)]
     got = np.full((3, rows, columns, block), -7, np.float32)
 
     run_kernel(kernel, target, [x, ri, rw, *placed], [got], pieces=3)

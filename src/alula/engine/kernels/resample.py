@@ -1,7 +1,7 @@
 """Interpolation between pixels along rows and columns: every output is a weighted sum over a table of inputs.
 
-In: x [planes, H, W, B] float32 (B is a block of channels, or 1 for plain rows); for each output row and column the
-numbers of the inputs that it is made of, and their weights. Out: y [planes, Ho, Wo, B].
+In: x [planes, H, W, B] float32, where B is a block of channels, all channels where they come last, or 1 for plain rows;
+for each output row and column the numbers of its inputs, and their weights. Out: y [planes, Ho, Wo, B].
 
 Rows are blended first, into a scratch row as wide as the input; its columns are then blended into the output.
 """
@@ -26,10 +26,11 @@ _Add = Callable[[Index, str], str]
 class Resample:
     """Operands: x, row numbers int32 [Ho, taps], row weights [Ho, taps], column numbers, column weights, y.
 
-    In plain rows the column tables are [taps, Wo padded to whole vectors], in blocks they are [Wo, taps].
+    In plain rows the column tables are [taps, Wo padded to whole vectors], else they are [Wo, taps].
 
     Attributes:
         taps: inputs of one output, along rows and along columns.
+        block: B.
         copied: along which axes the one tap has weight 1, so that elements are taken as they are.
     """
 
@@ -136,18 +137,26 @@ class _Emitter:
             piece(self.row - rest, rest)
 
     def _pixel(self, source: str, place: str, x: Index) -> list[str]:
-        """One output pixel of a block of channels."""
+        """One output pixel, a vector of channels at a time."""
         f, k = self.f, self.k
-        table = f.mul(x, k.taps[1])
+        table, rest = f.mul(x, k.taps[1]), k.block % f.lanes
+        out = f.at(place, f.mul(x, k.block))
 
-        def value(t: Index) -> str:
-            return f.load(source, f.mul(self._number("%ci", f.add(table, t)), f.lanes))
+        def piece(at: Index, count: int) -> list[str]:
+            def value(t: Index) -> str:
+                pixel = f.mul(self._number("%ci", f.add(table, t)), k.block)
+                return f.load_first(count, source, f.add(pixel, at))
 
-        if k.copied[1]:
-            total = value(0)
-        else:
-            total = self._sum(lambda t, sums: f.fma(value(t), f.broadcast("%cw", f.add(table, t)), sums))
-        f.store(total, place, f.mul(x, f.lanes))
+            if k.copied[1]:
+                total = value(0)
+            else:
+                total = self._sum(lambda t, sums: f.fma(value(t), f.broadcast("%cw", f.add(table, t)), sums))
+            f.store_first(count, total, out, at)
+            return []
+
+        f.loop(0, k.block - rest, f.lanes, lambda at, _: piece(at, f.lanes))
+        if rest:
+            piece(k.block - rest, rest)
         return []
 
     def _sum(self, add: _Add) -> str:

@@ -20,6 +20,7 @@ from alula.engine.graph.dims import Shape, is_static, static
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
 from alula.engine.operators.native_move import pixel_factors
+from alula.engine.operators.native_spatial_resize import picture_of
 from alula.engine.operators.native_spatial_transposed import transposed_zeros
 
 # Up to this many channels a convolution reads plain rows: a block would be mostly padding.
@@ -238,11 +239,15 @@ def _concat(layouts: _Layouts, node: Node) -> bool:
 
 
 def _resize(layouts: _Layouts, node: Node) -> bool:
-    """Blocked where pixels are only repeated; the other ways of resizing go through the reference, in plain rows."""
+    """Blocked where rows and columns alone change size and a kernel does it; else as it comes, in plain rows."""
     name = node.inputs[0]
-    before, after = layouts.graph.value(name).shape or (), layouts.graph.value(node.output).shape or ()
-    if name not in layouts.in_blocks or pixel_factors(node, layouts.graph.constants, before, after) is None:
+    if name not in layouts.in_blocks:
         return False
+    value, after = layouts.graph.value(name), layouts.graph.value(node.output).shape or ()
+    if pixel_factors(node, layouts.graph.constants, value.shape or (), after) is None:
+        picture = picture_of(node, layouts.graph.constants, value, after)
+        if picture is None or picture.channels > 1:
+            return False
     layouts.append_blocked(node, (layouts.in_blocks[name], *node.inputs[1:]))
     return True
 
