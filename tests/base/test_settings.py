@@ -26,6 +26,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "ALULA_JOBS": "2",
         "ALULA_PLANS": "3",
         "ALULA_CACHE_BYTES": "5k",
+        "ALULA_LOOP_LIMIT": "70",
     }
     assert {row.variable for row in TABLE} == set(environment)
 
@@ -40,6 +41,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         jobs=2,
         plans=3,
         cache_bytes=5120,
+        loop_limit=70,
     )
 
 
@@ -56,7 +58,7 @@ def test_the_cache_is_where_the_desktop_says(environment: dict[str, str], folder
 
 @pytest.mark.parametrize(("variable", "text"), [
     ("ALULA_THREADS", "many"), ("ALULA_THREADS", "-1"), ("ALULA_THREADS", "1025"), ("ALULA_THREADS", ""),
-    ("ALULA_CHECK", "maybe"), ("ALULA_VERIFY", "none"), ("ALULA_JOBS", "1.5"), ("ALULA_PLANS", "0.5"),
+    ("ALULA_CHECK", "maybe"), ("ALULA_LOOP_LIMIT", "0"), ("ALULA_LOOP_LIMIT", "9" * 99), ("ALULA_VERIFY", "none"), ("ALULA_JOBS", "1.5"), ("ALULA_PLANS", "0.5"),
     ("ALULA_CACHE_BYTES", "much"), ("ALULA_CACHE_BYTES", "-1G"), ("ALULA_CACHE_BYTES", "1X"),
 ])  # fmt: skip
 def test_a_bad_value_names_its_variable(variable: str, text: str) -> None:

@@ -27,6 +27,7 @@ class Settings:
     jobs: int
     plans: int = 8
     cache_bytes: int = 4 << 30
+    loop_limit: int = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ def _size(text: str) -> int:
     return int(number) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[unit]
 
 
+def _trips(text: str) -> int:
+    if not 1 <= len(text) <= _MOST_DIGITS or int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
 def _switch(text: str) -> bool:
     return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[text.lower()]
 
@@ -78,6 +85,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("jobs", "ALULA_JOBS", _count, "0", "Processes that compile kernels; 0: as many as this process may use."),
     Setting("plans", "ALULA_PLANS", _plans, "8", "Plans that a session keeps open for a model of changing shapes."),
     Setting("cache_bytes", "ALULA_CACHE_BYTES", _size, "4G", "Most bytes of compiled plans and kernels in the cache."),
+    Setting("loop_limit", "ALULA_LOOP_LIMIT", _trips, "1000000", "Trips that all loops of one run may make together."),
 )
 
 

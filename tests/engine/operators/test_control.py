@@ -241,9 +241,8 @@ def test_scan_of_version_8_runs_each_sample_to_its_length() -> None:
     feeds = {"lengths": ints(3, 2), "start": np.zeros((2, 2), np.float32), "x": x}
     inputs = tuple(Value(name, _F, None) for name in feeds)
 
-    results = evaluate_graph(
-        upgrade_operators(Graph("old", graph.nodes, inputs, graph.outputs, {}, {}, {"": 8})), feeds
-    )
+    graph = upgrade_operators(Graph("old", (node,), inputs, node.outputs, {}, {}, {"": 8}))
+    results = evaluate_graph(graph, feeds)
 
     np.testing.assert_allclose(results["last"], [x[0].sum(0), x[1, :2].sum(0)], rtol=1e-6)
     np.testing.assert_allclose(results["stack"][1, 2], [0, 0])

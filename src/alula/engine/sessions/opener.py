@@ -14,6 +14,7 @@ from alula.base.errors import MissingError, RequestError
 from alula.base.session import OpenOptions, Session
 from alula.base.settings import Settings
 from alula.base.shapes import expand_shapes
+from alula.engine.operators.nested import Limits
 from alula.engine.sessions.native import open_native
 from alula.engine.sessions.reference import ReferenceSession
 
@@ -38,7 +39,8 @@ def open_model(path: str | os.PathLike[str], options: OpenOptions, settings: Set
         return open_native(file, options, settings)
     if options.provider == "reference":
         declared = expand_shapes(options.shapes or {})
-        return ReferenceSession.open(file, declared[0] if len(declared) == 1 else None)
+        shapes = declared[0] if len(declared) == 1 else None
+        return ReferenceSession.open(file, shapes, Limits(settings.loop_limit))
     if options.provider not in _OUTSIDE:
         names = ", ".join(["native", "reference", *_OUTSIDE])
         raise RequestError("provider", f"one of {names}", f"got {options.provider!r}")

@@ -15,6 +15,7 @@ from alula.base.tensors import TensorSpec
 from alula.engine.graph.graph import Graph
 from alula.engine.importers.onnx import load_onnx
 from alula.engine.operators.evaluate import evaluate_graph
+from alula.engine.operators.nested import Limits
 from alula.engine.passes.bind_shapes import bind_shapes
 from alula.engine.passes.upgrade_operators import upgrade_operators
 from alula.engine.sessions.staging import output_specs
@@ -39,22 +40,26 @@ def prepare_reference(graph: Graph, shapes: Mapping[str, tuple[int, ...]] | None
 class ReferenceSession:
     """A model run by the numpy references. One thread at a time may call `run`; forks share the graph."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, limits: Limits | None = None) -> None:
         """Wrap a graph from `prepare_reference`."""
+        self._limits = limits or Limits()
         self._graph: Graph | None = graph
         self._inputs = tuple(map(spec_of, graph.inputs))
         self._outputs = output_specs(graph)
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | None = None
+        cls,
+        path: str | os.PathLike[str],
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+        limits: Limits | None = None,
     ) -> ReferenceSession:
         """Read an ONNX model.
 
         Raises:
             AlulaError: as `load_onnx` and `prepare_reference` do.
         """
-        return cls(prepare_reference(load_onnx(Path(path)), shapes))
+        return cls(prepare_reference(load_onnx(Path(path)), shapes), limits)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -81,12 +86,12 @@ class ReferenceSession:
         check_targets(self._outputs, targets)
         feeds = {spec.name: receive(spec, inputs) for spec in self._inputs}
         check_symbols(self._inputs, feeds)
-        results = evaluate_graph(graph, feeds)
+        results = evaluate_graph(graph, feeds, limits=self._limits)
         return {spec.name: deliver(spec.name, results[spec.name], targets) for spec in self._outputs}
 
     def fork(self) -> ReferenceSession:
         """Another session over the same graph."""
-        return ReferenceSession(self._opened())
+        return ReferenceSession(self._opened(), self._limits)
 
     def close(self) -> None:
         """Let the graph go; a closed session refuses to run."""
