@@ -42,12 +42,12 @@ def open(path: str | os.PathLike[str], options: OpenOptions = OpenOptions()) -> 
     """
     from alula.base.settings import read_settings
     from alula.engine.runtime.file import is_plan_file
-    from alula.engine.runtime.session import open_plan
+    from alula.engine.runtime.shaped import open_session
 
     settings = read_settings(os.environ)
     threads = options.threads or settings.threads or None
     if is_plan_file(path):
-        return open_plan(path, threads=threads, verify=settings.verify, host=_run_on_host)
+        return open_session(path, threads=threads, verify=settings.verify, host=_run_on_host)
     try:
         from alula.engine.sessions.opener import open_model
     except ImportError as error:

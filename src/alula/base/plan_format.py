@@ -1,7 +1,8 @@
 """The fixed numbers of the `.alula` file and of the block that generated code reads: what writer and reader agree on.
 
 In: nothing. Out: constants. A file is: prelude, header (JSON, padded with spaces to a page border), then page-aligned
-parts; offsets of parts count from the end of the header.
+parts; offsets of parts count from the end of the header. A file may hold several plans of one model, for different
+input shapes: the header has the first one, and an index of the others, whose texts lie in a part of their own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 
 # The first byte is no ASCII and the last two change when a transfer "repairs" line ends, as in PNG (RFC 2083, 3.1).
 MAGIC: Final = b"\x89ALULA\r\n"
-VERSION: Final = 1
+VERSION: Final = 2
 
 # magic, version, reserved (0), bytes of the header, bytes of the file, SHA-256 of the header.
 PRELUDE: Final = struct.Struct("<8sIIQQ32s")

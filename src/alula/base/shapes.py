@@ -71,9 +71,9 @@ def _dimension(text: str, whole: str) -> Dimension:
     inner = text[1:-1]
     if ".." not in inner:
         return tuple(dict.fromkeys(_number(part, whole) for part in inner.split(",")))
-    bounds, _, step = inner.partition(":")
+    bounds, colon, step = inner.partition(":")
     first, _, last = bounds.partition("..")
-    return range(_number(first, whole), _number(last, whole) + 1, _number(step, whole) if step else 1)
+    return range(_number(first, whole), _number(last, whole) + 1, _number(step, whole) if colon else 1)
 
 
 def _number(text: str, whole: str) -> int:

@@ -9,7 +9,7 @@ import argparse
 import time
 from pathlib import Path
 
-from alula.cli.options import add_compile, add_picture, count, parse_shapes, settings_of
+from alula.cli.options import add_compile, add_picture, count, parse_combinations, settings_of
 from alula.cli.text import as_json
 
 
@@ -29,38 +29,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compile and say what came out."""
     from alula.base.errors import RequestError
+    from alula.base.shapes import describe_shapes
     from alula.cli.progress import Progress
     from alula.engine.runtime.file import read_header
+    from alula.engine.sessions.cache import bound_cache
     from alula.engine.sessions.compiler import CompileOptions, compile_graph, import_model
+    from alula.engine.sessions.several import compile_several
     from alula.workbench.bundle import read_extras
 
     settings = settings_of(options)
+    combinations = parse_combinations(options.shape)
     model = Path(options.model)
     output = Path(options.output) if options.output else model.with_suffix(".alula")
     choices = CompileOptions(
         target=settings.target,
-        shapes=parse_shapes(options.shape),
+        shapes=combinations[0],
         disable=frozenset(options.disable),
         check=settings.check,
         memory_limit=options.memory_limit,
         jobs=settings.jobs,
+        kernels=settings.cache / "kernels",
         extras=read_extras(model, options.preprocess, options.labels),
     )
     started = time.perf_counter()
     try:
         with Progress(f"compiling {model.name}") as progress:
-            seconds = compile_graph(import_model(model), output, choices, progress)
+            if len(combinations) > 1:
+                seconds = compile_several(import_model(model), output, choices, combinations, progress)
+            else:
+                seconds = compile_graph(import_model(model), output, choices, progress)
     except OSError as error:
         found = error.strerror or str(error)
         raise RequestError(f"--output {output}", "needs a file that can be written", found) from error
+    bound_cache(settings.cache, settings.cache_bytes)
     header = read_header(output)
     size, total = output.stat().st_size, time.perf_counter() - started
     if options.json:
         summary = {"plan": str(output), "bytes": size, "target": header.target, "seconds": {**seconds, "total": total}}
         summary |= {"arena_bytes": header.arena_bytes, "steps": len(header.steps), "host": len(header.host_calls)}
+        summary |= {"plans": 1 + len(header.variants)}
         print(as_json(summary))
     else:
         print(f"{output}: {size / 1e6:.1f} MB for {header.target}, {total:.2f} s")
         arena = f"arena {header.arena_bytes / 1e6:.2f} MB"
         print(f"  {len(header.steps)} steps, {len(header.host_calls)} on the host, {arena}")
+        if header.variants:
+            print(f"  {1 + len(header.variants)} plans: {describe_shapes(combinations)}")
     return 0

@@ -12,8 +12,10 @@ from dataclasses import replace
 
 from alula.base.errors import RequestError
 from alula.base.settings import Settings, read_settings
+from alula.base.shapes import Shapes, describe_shapes, expand_shapes, parse_shape_sets
 
 _MOST_DIGITS = 18
+_SHAPE_HELP = "shape of an input; may be repeated; {32..640:32} or {1,2,4} in place of a number declares several"
 
 
 def add_model(parser: argparse.ArgumentParser, threads: str = "as many as this process may use") -> None:
@@ -27,9 +29,7 @@ def add_model(parser: argparse.ArgumentParser, threads: str = "as many as this p
 
 def add_compile(parser: argparse.ArgumentParser) -> None:
     """--shape, --target."""
-    parser.add_argument(
-        "--shape", action="append", default=[], metavar="NAME=1x3x224x224", help="shape of an input; may be repeated"
-    )
+    parser.add_argument("--shape", action="append", default=[], metavar="NAME=1x3x224x224", help=_SHAPE_HELP)
     parser.add_argument(
         "--target", default="", metavar="CPU", help="x86-64-v2, x86-64-v3 or x86-64-v4 (default: this machine's best)"
     )
@@ -64,20 +64,22 @@ def count(option: str, least: int = 0) -> Callable[[str], int]:
 
 
 def parse_shapes(texts: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
-    """`x=1x3x224x224` as {"x": (1, 3, 224, 224)}.
+    """`x=1x3x224x224` as {"x": (1, 3, 224, 224)}, for commands that work with one shape.
 
     Raises:
-        RequestError: the text has another form.
+        RequestError: the text has another form, or declares several shapes.
     """
-    shapes = {}
-    for text in texts:
-        name, separator, numbers = text.rpartition("=")
-        parts = numbers.split("x")
-        if not separator or not name or not all(map(_is_dim, parts)):
-            raise RequestError("--shape", "needs the form NAME=1x3x224x224", f"got {text!r}")
-        shapes[name] = tuple(map(int, parts))
-    return shapes
+    combinations = parse_combinations(texts)
+    if len(combinations) > 1:
+        found = f"{len(combinations)} combinations: {describe_shapes(combinations)}"
+        raise RequestError("--shape", "needs one shape for each input here", found)
+    return combinations[0]
 
 
-def _is_dim(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) > 0
+def parse_combinations(texts: Sequence[str]) -> tuple[Shapes, ...]:
+    """All shapes that `x=1x3x48x{32..640:32}` declares, each as {"x": (1, 3, 48, 32)}; one, empty, for no text.
+
+    Raises:
+        RequestError: the text has another form, or declares too many.
+    """
+    return expand_shapes(parse_shape_sets(texts))

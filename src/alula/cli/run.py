@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alula.base.errors import RequestError
-from alula.cli.options import add_model, add_picture, count, parse_shapes, settings_of
+from alula.cli.options import add_model, add_picture, count, settings_of
 from alula.cli.text import as_json
 
 
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predict and print."""
     from alula.base.session import OpenOptions
+    from alula.base.shapes import parse_shape_sets
     from alula.cli.progress import Progress
     from alula.workbench.bundle import BundleFiles, open_bundle
     from alula.workbench.predict import predict_arrays, predict_pictures
@@ -36,10 +37,10 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     pictures = [word for word in options.inputs if not word.endswith(".npy")]
     _check_mixture(options, pictures)
-    shapes = parse_shapes(options.shape)
+    shapes = parse_shape_sets(options.shape)
     files = BundleFiles(options.preprocess, options.labels)
     with Progress(f"compiling {options.model}") as progress:
-        choices = OpenOptions(options.provider, settings.threads, shapes, options.target, progress)
+        choices = OpenOptions(options.provider, settings.threads, shapes, options.target, progress=progress)
         bundle = open_bundle(Path(options.model), choices, settings, files)
     if pictures:
         results: list[dict[str, Any]] = predict_pictures(bundle, [Path(word) for word in pictures], options.top)

@@ -13,7 +13,7 @@ from alula.base.errors import LimitError, MissingError, RequestError
 from alula.base.session import OpenOptions, Session
 from alula.base.settings import Settings
 from alula.engine.runtime.file import is_plan_file
-from alula.engine.runtime.session import PlanSession, open_plan
+from alula.engine.runtime.shaped import open_session
 from alula.engine.sessions.host import run_host_step
 from alula.engine.sessions.opener import open_model
 from alula.imaging.classify import parse_labels
@@ -68,9 +68,9 @@ def open_bundle(path: Path, options: OpenOptions, settings: Settings, files: Bun
     if is_plan_file(path):
         _check_plan_options(path, options)
         threads = options.threads or settings.threads or None
-        session: Session = open_plan(path, threads=threads, verify=settings.verify, host=run_host_step)
-        if isinstance(session, PlanSession):
-            extras = {**session.extras, **extras}
+        plan = open_session(path, threads=threads, verify=settings.verify, host=run_host_step)
+        session: Session = plan
+        extras = {**plan.extras, **extras}
     else:
         session = open_model(path, options, settings)
     preprocessing, labels = _parsed(extras)

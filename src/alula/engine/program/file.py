@@ -1,7 +1,7 @@
-"""Writes `.alula` files, version 1.
+"""Writes `.alula` files, version 2.
 
-In: a Plan and named extras. Out: a file of prelude, header, then code, weights and extras on page borders. It appears
-whole or not at all.
+In: plans of one model and named extras. Out: a file of prelude, header, then code, weights, texts of further plans and
+extras on page borders. It appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import importlib.metadata
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,7 +21,7 @@ from alula.base.errors import LimitError, UnsupportedError
 from alula.base.plan_format import LARGEST_HEADER, MAGIC, PAGES, PRELUDE, VERSION, machine_of, rounded_up
 from alula.engine.plan.records import Plan
 from alula.engine.program.build import Program, build_image
-from alula.engine.program.header import Part, header_of
+from alula.engine.program.header import Built, Part, header_of, inner_of
 from alula.engine.program.objects import ObjectStore
 
 _NO_EXTRAS: Mapping[str, bytes] = MappingProxyType({})
@@ -66,10 +67,25 @@ def save_program(
     plan: Plan, program: Program, path: str | os.PathLike[str], extras: Mapping[str, bytes] = _NO_EXTRAS
 ) -> None:
     """Save what was built of a plan; arguments and errors as in `write_plan`."""
-    page = _page(plan)
+    save_programs([(plan, program)], path, extras)
+
+
+def save_programs(
+    programs: Sequence[tuple[Plan, Program]], path: str | os.PathLike[str], extras: Mapping[str, bytes] = _NO_EXTRAS
+) -> None:
+    """Save several plans of one model, their weights laid out by one pool; the last program's layout has them all.
+
+    Args:
+        programs: at least one, all for one target, with inputs and outputs of the same names.
+        path: as in `write_plan`, as are `extras` and the errors.
+        extras: further bytes by name.
+    """
+    page = _page(programs[0][0])
+    built, images, texts = _placed(programs, page)
     chunks: dict[str, _Chunks] = {
-        "code": lambda: [program.image.data],
-        "weights": program.weights.chunks,
+        "code": lambda: images,
+        "weights": programs[-1][1].weights.chunks,
+        "variants": lambda: texts,
         "extras": extras.values,
     }
     parts: dict[str, Part] = {}
@@ -77,13 +93,40 @@ def save_program(
     for name, pieces in chunks.items():
         parts[name] = _measured(pieces, offset, page)
         offset += parts[name].size
-    header = header_of(plan, program, parts, _places(extras), _version())
+    header = header_of(built, parts, _places(extras), _version())
     front = _front(header, page, offset)
     body = (piece for name, pieces in chunks.items() for piece in _padded(pieces, parts[name].size))
     with _replacing(Path(path)) as descriptor:
         _write_all(descriptor, front)
         for piece in body:
             _write_all(descriptor, piece)
+
+
+def _placed(
+    programs: Sequence[tuple[Plan, Program]], page: int
+) -> tuple[list[Built], list[bytes | memoryview], list[bytes | memoryview]]:
+    """The programs with their entries counted from the beginning of the part, the images, and the texts of plans."""
+    built: list[Built] = []
+    images: list[bytes | memoryview] = []
+    texts: list[bytes | memoryview] = []
+    base = at = 0
+    for plan, program in programs:
+        entries = tuple(entry + base for entry in program.entries)
+        moved = replace(program, entries=entries, worker=program.worker + base, launch=program.launch + base)
+        one = Built(plan, moved)
+        if built:
+            texts.append(_json(inner_of(one)))
+            one = replace(one, text=(at, len(texts[-1])))
+            at += len(texts[-1])
+        built.append(one)
+        whole = rounded_up(len(program.image.data), page)
+        images += [program.image.data, bytes(whole - len(program.image.data))]
+        base += whole
+    return built, images, texts
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _page(plan: Plan) -> int:
@@ -130,7 +173,7 @@ def _places(extras: Mapping[str, bytes]) -> dict[str, tuple[int, int]]:
 
 def _front(header: Mapping[str, object], page: int, body: int) -> bytes:
     """Prelude and header, ending on a page border."""
-    text = json.dumps(header, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    text = _json(header)
     size = rounded_up(PRELUDE.size + len(text), page) - PRELUDE.size
     if size > LARGEST_HEADER:
         raise LimitError("plan file", f"a header of at most {LARGEST_HEADER} bytes", f"this plan's has {size}")

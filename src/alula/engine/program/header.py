@@ -1,11 +1,11 @@
-"""The header of a plan file: everything about a plan but its code and weights, as JSON values.
+"""The header of a plan file: everything about its plans but code and weights, as JSON values.
 
 In: Plan, Program, sizes and hashes of the parts. Out: a dict; `runtime/header.py` reads what is written here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,18 +28,27 @@ class Part:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Built:
+    """A plan and what came of it; offset and size of its text in the part `variants`, which the first one has not."""
+
+    plan: Plan
+    program: Program
+    text: tuple[int, int] = (0, 0)
+
+
 def header_of(
-    plan: Plan, program: Program, parts: Mapping[str, Part], extras: Mapping[str, tuple[int, int]], alula: str
+    built: Sequence[Built], parts: Mapping[str, Part], extras: Mapping[str, tuple[int, int]], alula: str
 ) -> dict[str, Json]:
     """The header as JSON values.
 
     Args:
-        plan: what was compiled.
-        program: what came of it.
-        parts: `code`, `weights` and `extras`.
+        built: what was compiled, for each combination of input shapes.
+        parts: `code`, `weights`, `variants` and `extras`.
         extras: offset (in the part) and size of each named extra.
         alula: version of the writer.
     """
+    plan = built[0].plan
     return {
         "format": VERSION,
         "alula": alula,
@@ -49,13 +58,22 @@ def header_of(
             "machine": machine_of(plan.target.triple),
             "needs": list(plan.target.needs),
         },
-        "inputs": [_spec(spec) for spec in plan.inputs],
-        "outputs": [_spec(spec) for spec in plan.outputs],
+        **_ends(plan),
+        "parts": {name: vars(part) for name, part in parts.items()},
+        "extras": {name: list(place) for name, place in extras.items()},
+        "metadata": dict(plan.metadata),
+        "variants": [{**_ends(one.plan), "text": list(one.text)} for one in built[1:]],
+        **inner_of(built[0]),
+    }
+
+
+def inner_of(built: Built) -> dict[str, Json]:
+    """What a file says of one of its plans, the ends aside."""
+    plan, program = built.plan, built.program
+    return {
         "arena_bytes": plan.arena_bytes,
         "scratch_bytes": program.scratch,
         "output_offsets": list(plan.output_offsets),
-        "parts": {name: vars(part) for name, part in parts.items()},
-        "extras": {name: list(place) for name, place in extras.items()},
         "worker": program.worker,
         "launch": program.launch,
         "segments": _segments(plan, program),
@@ -64,7 +82,13 @@ def header_of(
             name: {**_placed(placed, program), "block": plan.blocks.get(name, 0)}
             for name, placed in plan.places.items()
         },
-        "metadata": dict(plan.metadata),
+    }
+
+
+def _ends(plan: Plan) -> dict[str, Json]:
+    return {
+        "inputs": [_spec(spec) for spec in plan.inputs],
+        "outputs": [_spec(spec) for spec in plan.outputs],
     }
 
 

@@ -11,14 +11,14 @@ import mmap
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
 from alula.base.errors import MissingError, PlanFileError
 from alula.base.hardware import cpu_flags, machine
 from alula.base.plan_format import LARGEST_HEADER, MAGIC, PRELUDE, VERSION
-from alula.engine.runtime.header import Part, PlanHeader, parse_header
+from alula.engine.runtime.header import PARTS, Part, PlanHeader, parse_header, parse_variant
 
 Verify = Literal["all", "code"]
 PathLike = str | os.PathLike[str]
@@ -34,6 +34,7 @@ class PlanFile:
         path: where it was opened, for messages.
         code: mapped read-execute; None where the plan has no native step.
         weights: mapped read-only; None where there are none.
+        variants: the texts of further plans, mapped read-only.
         extras: named bytes, copied.
     """
 
@@ -41,7 +42,24 @@ class PlanFile:
     header: PlanHeader
     code: mmap.mmap | None
     weights: mmap.mmap | None
+    variants: mmap.mmap | None
     extras: Mapping[str, bytes]
+
+    def variant(self, index: int) -> PlanFile:
+        """One of the file's plans over the same mappings: 0 is the header's own, the others are those of the index.
+
+        Raises:
+            PlanFileError: its text is no plan.
+        """
+        if not index:
+            return self
+        return replace(self, header=_variant_header(self.header, index, self.variants, self.path))
+
+
+def _variant_header(header: PlanHeader, index: int, texts: mmap.mmap | None, path: str) -> PlanHeader:
+    place = header.variants[index - 1]
+    text = texts[place.offset : place.offset + place.size] if texts else b""
+    return parse_variant(header, place, text, f"{path}, plan {index}")
 
 
 def is_plan_file(path: PathLike) -> bool:
@@ -81,8 +99,12 @@ def open_file(path: PathLike, verify: Verify = "all", flags: frozenset[str] | No
         os.close(descriptor)
 
 
-def read_header(path: PathLike) -> PlanHeader:
+def read_header(path: PathLike, index: int = 0) -> PlanHeader:
     """Only the header of a plan file, verified; what `show` needs, also of plans for other processors.
+
+    Args:
+        path: the file.
+        index: which of the file's plans: 0 is the first, the others count as `variants` does, from 1.
 
     Raises:
         MissingError: there is no such file.
@@ -91,7 +113,12 @@ def read_header(path: PathLike) -> PlanHeader:
     shown = os.fspath(path)
     try:
         with open(path, "rb", buffering=0, opener=_without_blocking) as stream:
-            return _header(stream.fileno(), shown)[0]
+            header, body = _header(stream.fileno(), shown)
+            if not index:
+                return header
+            texts = _mapped(stream.fileno(), body, header.parts["variants"], mmap.PROT_READ)
+            _check_hash(shown, "variants", texts, header.parts["variants"])
+            return _variant_header(header, index, texts, shown)
     except FileNotFoundError as error:
         raise MissingError(shown, "needs a plan file", "there is none") from error
     except OSError as error:
@@ -109,13 +136,15 @@ def _opened(descriptor: int, path: str, verify: Verify, flags: frozenset[str] | 
     executable = mmap.PROT_READ | mmap.PROT_EXEC
     code = _mapped(descriptor, body, parts["code"], executable)
     weights = _mapped(descriptor, body, parts["weights"], mmap.PROT_READ)
+    variants = _mapped(descriptor, body, parts["variants"], mmap.PROT_READ)
     extras = _mapped(descriptor, body, parts["extras"], mmap.PROT_READ)
     _check_hash(path, "code", code, parts["code"])
+    _check_hash(path, "variants", variants, parts["variants"])
     _check_hash(path, "extras", extras, parts["extras"])
     if verify == "all":
         _check_hash(path, "weights", weights, parts["weights"])
     named = {name: extras[at : at + size] if extras else b"" for name, (at, size) in header.extras.items()}
-    return PlanFile(path, header, code, weights, MappingProxyType(named))
+    return PlanFile(path, header, code, weights, variants, MappingProxyType(named))
 
 
 def _header(descriptor: int, path: str) -> tuple[PlanHeader, int]:
@@ -154,7 +183,7 @@ def _header_size(prelude: bytes, actual: int, path: str) -> int:
 def _check_parts(header: PlanHeader, body: int, size: int, path: str) -> None:
     """Parts follow each other without gap or overlap, up to the end of the file, on borders that can be mapped."""
     end = body
-    for name in ("code", "weights", "extras"):
+    for name in PARTS:
         part = header.parts[name]
         if body + part.offset != end:
             raise PlanFileError(path, f"needs part {name} at byte {end}", f"found {body + part.offset}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from alula.engine.runtime.fields import Fields, parse_json
 
 Place = Literal["arena", "weights", "input", "output"]
 _PLACES: Mapping[str, Place] = {"arena": "arena", "weights": "weights", "input": "input", "output": "output"}
-_PARTS = ("code", "weights", "extras")
+PARTS = ("code", "weights", "variants", "extras")
 _SHA256_DIGITS = 64
 
 
@@ -97,8 +97,21 @@ Segment = NativeCall | HostCall
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A further plan of the file: its ends, and where its text lies in the part `variants`."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
 class PlanHeader:
-    """All that a plan file says besides code, weights and extras. Sizes are in bytes, `worker` and `launch` offsets."""
+    """All that a plan file says of a plan besides code, weights and extras.
+
+    Sizes are in bytes, `worker` and `launch` are offsets in the code. `variants` are the file's further plans.
+    """
 
     alula: str
     model: str
@@ -118,6 +131,7 @@ class PlanHeader:
     steps: tuple[StepInfo, ...]
     values: Mapping[str, Placed]
     metadata: Mapping[str, str]
+    variants: tuple[Variant, ...] = ()
 
     @property
     def flops(self) -> int:
@@ -149,8 +163,8 @@ def parse_header(data: bytes, where: str) -> PlanHeader:
     if fields.count("format") != VERSION:
         fields.refuse("format", f"{VERSION}")
     target = fields.inner("target")
-    outputs = _specs(fields, "outputs")
     parts = fields.inner("parts")
+    outputs = _specs(fields, "outputs")
     header = PlanHeader(
         alula=fields.text("alula"),
         model=fields.text("model"),
@@ -159,20 +173,41 @@ def parse_header(data: bytes, where: str) -> PlanHeader:
         needs=target.texts("needs"),
         inputs=_specs(fields, "inputs"),
         outputs=outputs,
-        arena_bytes=fields.count("arena_bytes"),
-        scratch_bytes=fields.count("scratch_bytes"),
-        output_offsets=fields.counts("output_offsets", len(outputs)),
-        parts=MappingProxyType({name: _part(parts.inner(name)) for name in _PARTS}),
+        parts=MappingProxyType({name: _part(parts.inner(name)) for name in PARTS}),
         extras=_extras(fields.inner("extras")),
-        worker=fields.count("worker"),
-        launch=fields.count("launch"),
-        segments=tuple(_segment(segment) for segment in fields.list_of("segments")),
-        steps=tuple(_step(step) for step in fields.list_of("steps")),
-        values=_values(fields.inner("values")),
         metadata=_texts(fields.inner("metadata")),
+        variants=tuple(_variant(variant) for variant in fields.list_of("variants")),
+        **_inner(fields, len(outputs)),
     )
     _check_header(header, where)
+    _check_variants(header, where)
     return header
+
+
+def parse_variant(header: PlanHeader, variant: Variant, data: bytes, where: str) -> PlanHeader:
+    """Read the text of a further plan; what it shares with the file's first one comes from the header.
+
+    Raises:
+        PlanFileError: as `parse_header`.
+    """
+    inner = _inner(parse_json(data, where), len(variant.outputs))
+    made = replace(header, inputs=variant.inputs, outputs=variant.outputs, variants=(), **inner)
+    _check_header(made, where)
+    return made
+
+
+def _inner(fields: Fields, outputs: int) -> dict[str, Any]:
+    """The fields that every plan of a file has for itself."""
+    return {
+        "arena_bytes": fields.count("arena_bytes"),
+        "scratch_bytes": fields.count("scratch_bytes"),
+        "output_offsets": fields.counts("output_offsets", outputs),
+        "worker": fields.count("worker"),
+        "launch": fields.count("launch"),
+        "segments": tuple(_segment(segment) for segment in fields.list_of("segments")),
+        "steps": tuple(_step(step) for step in fields.list_of("steps")),
+        "values": _values(fields.inner("values")),
+    }
 
 
 def _check_header(header: PlanHeader, where: str) -> None:
@@ -192,6 +227,23 @@ def _check_header(header: PlanHeader, where: str) -> None:
         _check_segment(header, segment, where)
     for placed in header.values.values():
         _check_placed(header, placed, f"{where}, values")
+
+
+def _check_variants(header: PlanHeader, where: str) -> None:
+    """All plans of a file are of one model, for shapes that differ."""
+    seen = {_shapes(header.inputs)}
+    for variant in header.variants:
+        _check_range(where, "the text of a plan", variant.offset, variant.size, header.parts["variants"].size)
+        for mine, first in ((variant.inputs, header.inputs), (variant.outputs, header.outputs)):
+            if [(spec.name, spec.dtype) for spec in mine] != [(spec.name, spec.dtype) for spec in first]:
+                raise PlanFileError(where, "needs plans with ends of the same names and dtypes", "they differ")
+        if _shapes(variant.inputs) in seen:
+            raise PlanFileError(where, "needs plans for different input shapes", "two are alike")
+        seen.add(_shapes(variant.inputs))
+
+
+def _shapes(specs: tuple[TensorSpec, ...]) -> tuple[tuple[int | str, ...], ...]:
+    return tuple(spec.shape for spec in specs)
 
 
 def _check_segment(header: PlanHeader, segment: Segment, where: str) -> None:
@@ -226,6 +278,11 @@ def _specs(fields: Fields, name: str) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(item.text("name"), item.dtype("dtype"), item.shape("shape")) for item in fields.list_of(name)
     )
+
+
+def _variant(fields: Fields) -> Variant:
+    offset, size = fields.counts("text", 2)
+    return Variant(_specs(fields, "inputs"), _specs(fields, "outputs"), offset, size)
 
 
 def _part(fields: Fields) -> Part:

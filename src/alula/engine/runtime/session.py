@@ -19,6 +19,7 @@ from alula.engine.runtime.file import PathLike, PlanFile, Verify, open_file
 from alula.engine.runtime.header import PlanHeader
 from alula.engine.runtime.runner import Host, Runner
 from alula.engine.runtime.threads import MOST_WORKERS
+from alula.engine.runtime.variants import describe_variants, index_of_shapes
 
 # Waking a thread costs about 30 microseconds, in which one core does some two million operations.
 _TOO_SMALL_TO_SHARE = 2_000_000
@@ -40,8 +41,9 @@ def open_plan(
     verify: Verify = "all",
     host: Host | None = None,
     memory_limit: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> PlanSession:
-    """Open a compiled plan.
+    """Open a compiled plan; `open_session` opens files of several plans as one session.
 
     Args:
         path: a `.alula` file.
@@ -50,16 +52,41 @@ def open_plan(
         verify: `code` skips the hash of the weights.
         host: runs the steps that have no native code.
         memory_limit: bytes that intermediates and scratch may take; None means the machine's memory.
+        shapes: of inputs by name, which choose one of the file's plans; needed where there are several.
 
     Raises:
         MissingError: there is no such file, or it has steps for a host and none was given.
         PlanFileError: it is no plan, damaged, or made for another processor.
         LimitError: it needs more memory than the limit.
-        InputError: `threads` is out of range.
+        InputError: `threads` is out of range, or the file has no plan for the shapes.
     """
+    file = open_checked(path, verify, threads)
+    if shapes is None and file.header.variants:
+        found = f"it holds {describe_variants(file.header)}"
+        raise InputError(file.path, "needs the input shapes of one of its plans", found, "say --shape, or run it")
+    index = index_of_shapes(file.header, shapes or {})
+    return session_of(file.variant(index), OpenChoices(threads, host, memory_limit))
+
+
+@dataclass(frozen=True)
+class OpenChoices:
+    """What a caller of `open_plan` may choose for every plan of a file; None as there."""
+
+    threads: int | None
+    host: Host | None
+    memory_limit: int | None
+
+
+def open_checked(path: PathLike, verify: Verify, threads: int | None) -> PlanFile:
+    """Open a file for a number of threads that can be; errors as in `open_plan`."""
     if threads is not None and not 1 <= threads <= MOST_WORKERS:
         raise InputError("threads", f"needs 1 to {MOST_WORKERS}", f"got {threads}")
-    file = open_file(path, verify)
+    return open_file(path, verify)
+
+
+def session_of(file: PlanFile, choices: OpenChoices) -> PlanSession:
+    """A session over the plan that the file's header describes; errors as in `open_plan`."""
+    threads, host = choices.threads, choices.host
     calls = file.header.host_calls
     if calls and host is None:
         names = ", ".join(sorted({call.op for call in calls}))
@@ -67,7 +94,7 @@ def open_plan(
         raise MissingError(file.path, needed, "the plan was opened without it", "pip install alula[compile]")
     if threads is None:
         threads = 1 if file.header.flops < _TOO_SMALL_TO_SHARE else min(usable_threads(), MOST_WORKERS)
-    limit = memory_bytes() if memory_limit is None else memory_limit
+    limit = memory_bytes() if choices.memory_limit is None else choices.memory_limit
     return PlanSession(file, _Options(threads, host, limit))
 
 

@@ -22,7 +22,7 @@ from alula.engine.sessions.cache import files_digest, path_of
 from alula.engine.sessions.compiler import CompileOptions, choices_of, choose_target
 from alula.engine.sessions.plans import PlanPool
 from alula.engine.sessions.stages import StageRunner
-from alula.engine.sessions.staging import Stage, cut, output_specs, prepare
+from alula.engine.sessions.staging import Stage, cut, output_specs, prepare, with_inputs
 from alula.engine.sessions.values import ANY_SHAPE, check_names, check_targets, deliver, fits, receive, spec_of
 
 _Key = tuple[tuple[str, tuple[int, ...] | None], ...]
@@ -131,6 +131,10 @@ class SpecialisingSession:
         return known
 
     def _specialise(self, shapes: Mapping[str, tuple[int, ...]]) -> _Whole | StageRunner:
+        if any(0 in shape for shape in shapes.values()):
+            # Kernels have at least one unit of work; where there are no elements, the references are quick.
+            empty = {value.name: replace(value, shape=shapes.get(value.name)) for value in self._graph.inputs}
+            return StageRunner(cut(prepare(with_inputs(self._graph, empty), {})), self._pool)
         options = replace(self._options, shapes=dict(shapes))
         if not self._contents:
             self._contents = files_digest(self._path, self._graph.external)
