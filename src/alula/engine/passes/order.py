@@ -38,6 +38,8 @@ from alula.engine.passes.fuse_matmul import fuse_matmul
 from alula.engine.passes.fuse_mish import fuse_mish
 from alula.engine.passes.fuse_rms_norm import fuse_rms_norm
 from alula.engine.passes.fuse_swish import fuse_swish
+from alula.engine.passes.lift_lines import lift_lines
+from alula.engine.passes.lower_volumes import lower_volumes
 from alula.engine.passes.merge_reshapes import merge_reshapes
 from alula.engine.passes.merge_transposes import merge_transposes
 from alula.engine.passes.reduce_to_global_pool import reduce_to_global_pool
@@ -69,12 +71,14 @@ PASSES = (
     node_pass(reduce_to_global_pool),
     node_pass(fold_batch_norm),
     node_pass(fold_scale),
-    node_pass(fuse_matmul),
+    node_pass(fuse_matmul, repeat=True),
     node_pass(fuse_convolution),
     node_pass(fuse_conv_transpose),
     node_pass(fuse_elementwise),
     node_pass(fuse_chain, repeat=True),
     node_pass(fuse_epilogue, repeat=True),
+    node_pass(lower_volumes),
+    node_pass(lift_lines),
 )
 
 
