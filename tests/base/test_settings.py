@@ -27,6 +27,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "ALULA_PLANS": "3",
         "ALULA_CACHE_BYTES": "5k",
         "ALULA_LOOP_LIMIT": "70",
+        "ALULA_NODE_LIMIT": "1000",
+        "ALULA_NESTING_LIMIT": "4",
     }
     assert {row.variable for row in TABLE} == set(environment)
 
@@ -42,6 +44,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         plans=3,
         cache_bytes=5120,
         loop_limit=70,
+        node_limit=1000,
+        nesting_limit=4,
     )
 
 
@@ -58,7 +62,8 @@ def test_the_cache_is_where_the_desktop_says(environment: dict[str, str], folder
 
 @pytest.mark.parametrize(("variable", "text"), [
     ("ALULA_THREADS", "many"), ("ALULA_THREADS", "-1"), ("ALULA_THREADS", "1025"), ("ALULA_THREADS", ""),
-    ("ALULA_CHECK", "maybe"), ("ALULA_LOOP_LIMIT", "0"), ("ALULA_LOOP_LIMIT", "9" * 99), ("ALULA_VERIFY", "none"), ("ALULA_JOBS", "1.5"), ("ALULA_PLANS", "0.5"),
+    ("ALULA_CHECK", "maybe"), ("ALULA_LOOP_LIMIT", "0"), ("ALULA_LOOP_LIMIT", "9" * 99), ("ALULA_VERIFY", "none"),
+    ("ALULA_JOBS", "1.5"), ("ALULA_PLANS", "0.5"), ("ALULA_NODE_LIMIT", "0"), ("ALULA_NESTING_LIMIT", "65"),
     ("ALULA_CACHE_BYTES", "much"), ("ALULA_CACHE_BYTES", "-1G"), ("ALULA_CACHE_BYTES", "1X"),
 ])  # fmt: skip
 def test_a_bad_value_names_its_variable(variable: str, text: str) -> None:

@@ -28,6 +28,8 @@ class Settings:
     plans: int = 8
     cache_bytes: int = 4 << 30
     loop_limit: int = 1_000_000
+    node_limit: int = 250_000
+    nesting_limit: int = 16
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,19 @@ def _trips(text: str) -> int:
     return int(text)
 
 
+def _nodes(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1_000_000):  # noqa: PLR2004  a format's table
+        raise ValueError
+    return int(text)
+
+
+def _nesting(text: str) -> int:
+    # Readers call themselves for graphs inside graphs; Python's stack holds some thousand calls.
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 64):  # noqa: PLR2004
+        raise ValueError
+    return int(text)
+
+
 def _switch(text: str) -> bool:
     return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[text.lower()]
 
@@ -86,6 +101,8 @@ TABLE: tuple[Setting, ...] = (
     Setting("plans", "ALULA_PLANS", _plans, "8", "Plans that a session keeps open for a model of changing shapes."),
     Setting("cache_bytes", "ALULA_CACHE_BYTES", _size, "4G", "Most bytes of compiled plans and kernels in the cache."),
     Setting("loop_limit", "ALULA_LOOP_LIMIT", _trips, "1000000", "Trips that all loops of one run may make together."),
+    Setting("node_limit", "ALULA_NODE_LIMIT", _nodes, "250000", "Most nodes of a model, its functions written out."),
+    Setting("nesting_limit", "ALULA_NESTING_LIMIT", _nesting, "16", "Most graphs, or functions, inside one another."),
 )
 
 

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compare and print; 1 when something differs."""
     from alula.cli.progress import Progress
-    from alula.engine.sessions.compiler import CompileOptions
+    from alula.engine.sessions.compiler import CompileOptions, import_limits
     from alula.workbench.arrays import read_arrays
     from alula.workbench.check import check_model
     from alula.workbench.second_opinion import second_opinion
@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
     model, shapes = Path(options.model), parse_shapes(options.shape)
     feeds = read_arrays(options.inputs)
     with Progress(f"checking {model.name}") as progress:
-        report = check_model(model, CompileOptions(target=settings.target, shapes=shapes), feeds, progress)
+        choices = CompileOptions(target=settings.target, shapes=shapes, limits=import_limits(settings))
+        report = check_model(model, choices, feeds, progress)
         progress("onnxruntime", 0, 1)
         other = second_opinion(model, settings, shapes, feeds)
     wrong = report.first_wrong

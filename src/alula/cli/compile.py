@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     from alula.cli.progress import Progress
     from alula.engine.runtime.file import read_header
     from alula.engine.sessions.cache import bound_cache
-    from alula.engine.sessions.compiler import CompileOptions, compile_graph, import_model
+    from alula.engine.sessions.compiler import CompileOptions, compile_graph, import_limits, import_model
     from alula.engine.sessions.several import compile_several
     from alula.workbench.bundle import read_extras
 
@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
         check=settings.check,
         memory_limit=options.memory_limit,
         jobs=settings.jobs,
+        limits=import_limits(settings),
         kernels=settings.cache / "kernels",
         extras=read_extras(model, options.preprocess, options.labels),
     )
@@ -55,9 +56,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         with Progress(f"compiling {model.name}") as progress:
             if len(combinations) > 1:
-                seconds = compile_several(import_model(model), output, choices, combinations, progress)
+                seconds = compile_several(import_model(model, choices.limits), output, choices, combinations, progress)
             else:
-                seconds = compile_graph(import_model(model), output, choices, progress)
+                seconds = compile_graph(import_model(model, choices.limits), output, choices, progress)
     except OSError as error:
         found = error.strerror or str(error)
         raise RequestError(f"--output {output}", "needs a file that can be written", found) from error

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     if options.stage == "plan" and is_plan_file(options.model):
         print(plan_file_text(options.model), end="")
         return 0
-    from alula.engine.sessions.compiler import CompileOptions
+    from alula.engine.sessions.compiler import CompileOptions, import_limits
     from alula.workbench.stages import stage_text
 
     choices = CompileOptions(
@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
         shapes=parse_shapes(options.shape),
         disable=frozenset(options.disable),
         check=settings.check,
+        limits=import_limits(settings),
     )
     stage = "optimised" if options.stage == "graph" and options.optimised else options.stage
     print(stage_text(stage, options.model, choices, options.around or options.kernel or ""), end="")

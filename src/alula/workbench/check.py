@@ -89,7 +89,7 @@ def check_model(
         feeds: inputs by name; random numbers for those that are missing.
         progress: called with (stage, parts done, parts in all).
     """
-    graph = import_model(path)
+    graph = import_model(path, options.limits)
     optimised, _ = optimise_model(graph, options)
     inputs = {spec.name: random_input(spec) for spec in specs_of(optimised.inputs)} | dict(feeds or {})
     found = native_values(optimised, options, inputs, progress)

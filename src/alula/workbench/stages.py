@@ -28,7 +28,7 @@ def stage_text(stage: str, path: str | os.PathLike[str], options: CompileOptions
         options: as for compiling.
         word: for graphs the node to show with its neighbours, for code a part of the kernel's name.
     """
-    graph = import_model(path)
+    graph = import_model(path, options.limits)
     if stage == "graph":
         return _around(graph, word) if word else show_graph(graph)
     optimised, reports = optimise_model(graph, options)

@@ -18,7 +18,8 @@ from alula.base.settings import Settings
 from alula.engine.graph.check import check_graph
 from alula.engine.graph.dims import is_static
 from alula.engine.graph.graph import Graph
-from alula.engine.importers.onnx import load_onnx
+from alula.engine.importers.onnx import DEFAULT_LIMITS, load_onnx
+from alula.engine.importers.place import ImportLimits
 from alula.engine.kernels.target import Target, best_target, target_named
 from alula.engine.passes.choose_layout import choose_layout
 from alula.engine.passes.driver import PassOptions, PassReport
@@ -47,6 +48,7 @@ class CompileOptions:
         reuse: let values share memory; without, every value can be looked at after a run.
         jobs: processes that compile kernels; 0 is as many as this process may use.
         extras: files that travel inside the plan, by name.
+        limits: how large a model may be, where the options alone say what is imported.
         kernels: a folder of compiled kernels, to find them in and to keep them; None compiles all anew.
     """
 
@@ -58,6 +60,7 @@ class CompileOptions:
     native: bool = True
     reuse: bool = True
     jobs: int = 0
+    limits: ImportLimits = DEFAULT_LIMITS
     extras: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
     kernels: Path | None = None
 
@@ -76,18 +79,24 @@ def no_progress(stage: str, done: int, total: int) -> None:
     del stage, done, total
 
 
-def import_model(path: str | os.PathLike[str]) -> Graph:
+def import_model(path: str | os.PathLike[str], limits: ImportLimits = DEFAULT_LIMITS) -> Graph:
     """Read a model file of any known kind.
 
     Raises:
         MissingError: there is no such file.
         ModelFileError: the file is of no known kind.
+        LimitError: the model is larger than the limits.
     """
     file = Path(path)
     if file.suffix.lower() in {".pth", ".pt", ".safetensors", ".h5"}:
         hint = "export the model as ONNX; weight files hold no network"
         raise ModelFileError(str(file), "needs a model", f"{file.suffix} files hold weights only", hint)
-    return load_onnx(file)
+    return load_onnx(file, limits)
+
+
+def import_limits(settings: Settings) -> ImportLimits:
+    """How large a model may be, as the settings say."""
+    return ImportLimits(settings.node_limit, settings.nesting_limit)
 
 
 def choose_target(name: str) -> Target:
@@ -153,7 +162,7 @@ def compile_cached(
         AlulaError: as `import_model` and `compile_graph` do.
     """
     started = time.perf_counter()
-    graph = import_model(path)
+    graph = import_model(path, import_limits(settings))
     imported = time.perf_counter() - started
     kept = cached_path(graph, Path(path), options, settings)
     if kept.is_file():

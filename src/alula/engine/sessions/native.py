@@ -24,6 +24,7 @@ from alula.engine.sessions.compiler import (
     Progress,
     cached_path,
     compile_graph,
+    import_limits,
     import_model,
     needs_shapes,
     no_progress,
@@ -50,7 +51,7 @@ def open_native(path: Path, options: OpenOptions, settings: Settings) -> Session
         jobs=settings.jobs,
         kernels=settings.cache / "kernels",
     )
-    graph = import_model(path)
+    graph = import_model(path, import_limits(settings))
     settings = replace(settings, threads=options.threads or settings.threads)
     if len(declared) > 1:
         return SpecialisingSession(graph, path, compile_options, settings, declared)

@@ -15,8 +15,9 @@ from alula.base.session import OpenOptions, Session
 from alula.base.settings import Settings
 from alula.base.shapes import expand_shapes
 from alula.engine.operators.nested import Limits
+from alula.engine.sessions.compiler import import_limits, import_model
 from alula.engine.sessions.native import open_native
-from alula.engine.sessions.reference import ReferenceSession
+from alula.engine.sessions.reference import ReferenceSession, prepare_reference
 
 # Providers that need an outside library: the class to open, loaded at the first use.
 _OUTSIDE = {
@@ -40,7 +41,9 @@ def open_model(path: str | os.PathLike[str], options: OpenOptions, settings: Set
     if options.provider == "reference":
         declared = expand_shapes(options.shapes or {})
         shapes = declared[0] if len(declared) == 1 else None
-        return ReferenceSession.open(file, shapes, Limits(settings.loop_limit))
+        return ReferenceSession(
+            prepare_reference(import_model(file, import_limits(settings)), shapes), Limits(settings.loop_limit)
+        )
     if options.provider not in _OUTSIDE:
         names = ", ".join(["native", "reference", *_OUTSIDE])
         raise RequestError("provider", f"one of {names}", f"got {options.provider!r}")
