@@ -1,12 +1,15 @@
-"""How a nest of loops is shared out among workers.
+"""How a nest of loops is shared out among workers, and where in it a running index stands.
 
-In: the extents of the loops. Out: `Cut`, the work units.
+In: the extents of the loops. Out: `Cut`, the work units; offsets.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from alula.engine.kernels.ir import Function, Index
 
 # Units of work that are enough to share among the workers, and how many are still cheap to count.
 _ENOUGH = 16
@@ -46,3 +49,13 @@ def cut_loops(shape: tuple[int, ...], shortest: int, loops: int | None = None) -
     if depth == last:
         piece = math.ceil(piece / shortest) * shortest
     return Cut(depth, outer, piece, math.ceil(extent / piece))
+
+
+def decompose(f: Function, index: Index, loops: Sequence[tuple[int, int]]) -> Index:
+    """The offset of a running index through loops, each an extent and a stride."""
+    offset: Index = 0
+    for position, (extent, stride) in reversed(list(enumerate(loops))):
+        here = f.mod(index, extent) if position else index
+        index = f.div(index, extent)
+        offset = f.add(offset, f.mul(here, stride))
+    return offset

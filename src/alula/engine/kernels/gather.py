@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from alula.engine.kernels.cut import decompose
 from alula.engine.kernels.indices import copy_bytes, load_index, pieces_of
 from alula.engine.kernels.ir import Carried, Function, Index, module
-from alula.engine.kernels.reduce import decompose
 from alula.engine.kernels.target import Target
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from alula.engine.graph.formula import IDENTITY, Formula
 from alula.engine.graph.nodes import Array
+from alula.engine.kernels.cut import decompose
 from alula.engine.kernels.ir import Carried, Function, Index, module
 from alula.engine.kernels.target import Target
 from alula.engine.kernels.tile import (
@@ -36,11 +37,17 @@ _STREAMING_ROWS = 2
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of products: how many, and the floats from one to the next (0 repeats the same matrix)."""
+    """A batch of products: how many, and the floats from one to the next (0 repeats the same matrix).
+
+    Attributes:
+        loops: where one distance does not say it: the batch axes, outermost first, each its extent and the floats from
+            one to the next on both sides; `a` and `b` then only say whether a side changes at all.
+    """
 
     count: int = 1
     a: int = 0
     b: int = 0
+    loops: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,8 +133,8 @@ class _Emitter:
         f, k = self.f, self.k
 
         def product(p: Index, _: Carried) -> Carried:
-            a = f.at("%a", f.mul(p, k.batch.a))
-            b = "%w" if k.packed else f.at("%b", f.mul(p, k.batch.b))
+            a = f.at("%a", self._place(p, k.batch.a, 1))
+            b = "%w" if k.packed else f.at("%b", self._place(p, k.batch.b, 2))
             seen = 0
             for run in self._runs():
                 low, high = self._group_range(seen, run)
@@ -143,6 +150,13 @@ class _Emitter:
 
         f.loop(0, k.batch.count, 1, product)
         return f
+
+    def _place(self, p: Index, step: int, side: int) -> Index:
+        """Where the matrix of product p begins on side 1 or 2."""
+        loops = self.k.batch.loops
+        if not loops or not step:
+            return self.f.mul(p, step)
+        return decompose(self.f, p, [(loop[0], loop[side]) for loop in loops])
 
     def _runs(self) -> list[Run]:
         """Groups of columns; where N is no multiple of the lanes the last group stands alone, for its tail."""

@@ -12,6 +12,7 @@ from typing import Literal
 
 from alula.base.tensors import DType
 from alula.engine.kernels import maths
+from alula.engine.kernels.cut import decompose
 from alula.engine.kernels.ir import Carried, Function, Index, module
 from alula.engine.kernels.lanes import Lanes, full_width, widths_of
 from alula.engine.kernels.sums import BlockSum
@@ -92,16 +93,6 @@ def collapse_axes(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[
     if len(extents) > 1 and extents[0] == 1:
         del extents[0], reduced[0]
     return tuple(extents), tuple(reduced)
-
-
-def decompose(f: Function, index: Index, loops: list[tuple[int, int]]) -> Index:
-    """The offset of a running index through loops, each an extent and a stride."""
-    offset: Index = 0
-    for position, (extent, stride) in reversed(list(enumerate(loops))):
-        here = f.mod(index, extent) if position else index
-        index = f.div(index, extent)
-        offset = f.add(offset, f.mul(here, stride))
-    return offset
 
 
 class _Emitter:

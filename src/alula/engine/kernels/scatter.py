@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alula.base.tensors import DType
+from alula.engine.kernels.cut import decompose
 from alula.engine.kernels.gather import slice_offset
 from alula.engine.kernels.indices import load_index
 from alula.engine.kernels.ir import Carried, Function, Index, module
 from alula.engine.kernels.lanes import Lanes, element_name, full_width, widths_of
-from alula.engine.kernels.reduce import decompose
 from alula.engine.kernels.target import Target
 
 ScatterKind = Literal["none", "add", "mul", "max", "min"]

@@ -22,7 +22,7 @@ _ENOUGH_GROUPS = 4
 
 
 def select_matmul(at: Selection) -> tuple[KernelCall, ...] | None:
-    """A product with a constant or computed right-hand side; batches that repeat in no regular way go to numpy."""
+    """A product with a constant or computed right-hand side, over batches that broadcast in any way."""
     a, b = static(at.value(0).shape or ()), static(at.value(1).shape or ())
     result = static(at.result().shape or ())
     names = [name for name in (*at.node.inputs, *at.node.outputs) if name]
@@ -40,13 +40,15 @@ def select_matmul(at: Selection) -> tuple[KernelCall, ...] | None:
             return None
         weights = weights.swapaxes(-1, -2)
     batch = _batch(a, b, result)
-    if batch is None or (weights is not None and weights.ndim > _MATRIX and batch.b):
-        return None
+    if batch.b:  # constant, but not one matrix: read as it is
+        if at.node.integer("transB"):
+            return None
+        weights = None
     rows, columns = result[-2:]
     turned = at.node.integer("transA")
     inner = a[-2] if turned else a[-1]
     strides = (1, a[-1]) if turned else (a[-1], 1)
-    if batch.count > 1 and batch.b == 0 and batch.a == rows * inner and not turned:
+    if batch.count > 1 and batch.b == 0 and batch.a == rows * inner and not turned and not batch.loops:
         # The same right-hand side for a stack of rows is one taller product.
         rows, batch = rows * batch.count, Batch()
     kernel = MatMul(
@@ -70,16 +72,31 @@ def _is_row(bias: Array, columns: int) -> bool:
     return bias.size == 1 or bias.size == bias.shape[-1] == columns
 
 
-def _batch(a: tuple[int, ...], b: tuple[int, ...], result: tuple[int, ...]) -> Batch | None:
-    """How both sides advance from product to product; None where that is not one distance."""
-    count = math.prod(result[:-2])
-    sides = []
-    for shape in (a, b):
-        own = math.prod(shape[:-2])
-        if own not in {1, count}:
-            return None
-        sides.append(math.prod(shape[-2:]) if own == count and count > 1 else 0)
-    return Batch(count, *sides)
+def _batch(a: tuple[int, ...], b: tuple[int, ...], result: tuple[int, ...]) -> Batch:
+    """How both sides advance from product to product: by one distance each, or along several axes."""
+    extents = result[:-2]
+    steps = [_steps(side, len(extents)) for side in (a, b)]
+    loops: list[tuple[int, int, int]] = []
+    for loop in zip(extents, *steps, strict=True):
+        extent, here_a, here_b = loop
+        if extent == 1:
+            continue
+        if loops and loops[-1][1:] == (here_a * extent, here_b * extent):
+            loops[-1] = (loops[-1][0] * extent, here_a, here_b)
+        else:
+            loops.append(loop)
+    if not loops:
+        return Batch()
+    if len(loops) == 1:
+        return Batch(*loops[0])
+    moved_a, moved_b = (max(loop[side] for loop in loops) for side in (1, 2))
+    return Batch(math.prod(extents), moved_a, moved_b, tuple(loops))
+
+
+def _steps(shape: tuple[int, ...], axes: int) -> list[int]:
+    """Floats from one index to the next of each batch axis, 0 where the side repeats."""
+    full = (1,) * (axes + _MATRIX - len(shape)) + shape
+    return [0 if full[axis] == 1 else math.prod(full[axis + 1 :]) for axis in range(axes)]
 
 
 def _split(at: Selection, rows: int, columns: int) -> Literal["columns", "rows"]:
