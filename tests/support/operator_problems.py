@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from support import problems_elements, problems_reductions, problems_spatial
+from support import problems_elements, problems_indices, problems_reductions, problems_spatial
 from support.problem import (
     EXTREMES,
     X3,
@@ -397,4 +397,5 @@ PROBLEMS: Sequence[Problem] = (
     *_convolutions(), *_pools(), *_products(), *_norms(), *_activations(), *_arithmetic(), *_reductions(), *_views(),
     *_moves(), *_resamplings(), *_picks(), *_constants(), *problems_spatial.PROBLEMS,
     *problems_elements.PROBLEMS, *problems_reductions.PROBLEMS,
+    *problems_indices.PROBLEMS,
 )  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 from alula.engine.graph.nodes import Array
 
 # What they give has a size that only the elements tell: inference knows its dtype, and a plan cannot lay it out.
-SIZED_BY_DATA = frozenset({"NonMaxSuppression"})
+SIZED_BY_DATA = frozenset({"NonMaxSuppression", "NonZero", "Unique"})
 
 
 @dataclass(frozen=True)

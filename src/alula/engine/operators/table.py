@@ -14,6 +14,7 @@ from alula.engine.operators import (
     activation,
     activation_more,
     arithmetic,
+    attention,
     bitwise,
     boxes,
     chance,
@@ -23,18 +24,25 @@ from alula.engine.operators import (
     conv,
     convert,
     crop,
+    cumulate,
     deform,
+    einsum,
+    found,
     grid,
+    indexed,
     internal,
     internal_spatial,
     join,
+    loss,
     matmul,
     move,
     normalise,
     norms,
     pad,
+    pattern,
     pick,
     pool,
+    recurrent_attention,
     reduce,
     resize,
     roi,
@@ -52,9 +60,10 @@ from alula.engine.operators.record import Operator
 NEWEST_OPSET = 28
 
 _FILES = (
-    activation, activation_more, arithmetic, bitwise, boxes, chance, compare, constant, control, conv, convert,
-    crop, deform, grid, internal, internal_spatial, join, matmul, move, normalise, norms, pad, pick, pool, reduce,
-    resize, roi, rounding, scan, sequence, shape, tile, trigonometry,
+    activation, activation_more, arithmetic, attention, bitwise, boxes, chance, compare, constant, control, conv,
+    convert, crop, cumulate, deform, einsum, found, grid, indexed, internal, internal_spatial, join, loss, matmul,
+    move, normalise, norms, pad, pattern, pick, pool, recurrent_attention, reduce, resize, roi, rounding, scan,
+    sequence, shape, tile, trigonometry,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
