@@ -10,11 +10,12 @@ from types import MappingProxyType
 
 import numpy as np
 
+from alula.engine.graph.formula import FormulaBuilder, Operand
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.activation import swish
 from alula.engine.operators.common import Mismatch, agree, same_as, same_dtypes, show
 from alula.engine.operators.precision import in_float32
-from alula.engine.operators.record import Inference, Inferred, Operator
+from alula.engine.operators.record import Inference, Inferred, Lower, Operator
 
 # Klambauer et al., "Self-Normalizing Neural Networks", 2017; the numbers as the standard rounds them to float32.
 _SELU_ALPHA = 1.67326319217681884765625
@@ -58,6 +59,33 @@ def swiglu(gate: Array, x: Array, *, alpha: float) -> Array:
     return np.asarray(swish(gate, alpha=alpha) * x, x.dtype)
 
 
+def _lower_selu(b: FormulaBuilder, x: Operand, *, alpha: float, gamma: float) -> Operand:
+    below = b.mul(b.sub(b.exp(b.min(x, 0.0)), 1.0), alpha)
+    return b.mul(b.add(b.max(x, 0.0), below), gamma)
+
+
+def _lower_celu(b: FormulaBuilder, x: Operand, *, alpha: float) -> Operand:
+    below = b.mul(b.sub(b.exp(b.div(b.min(x, 0.0), alpha)), 1.0), alpha)
+    return b.add(b.max(x, 0.0), below)
+
+
+def _lower_thresholded_relu(b: FormulaBuilder, x: Operand, *, alpha: float) -> Operand:
+    return b.select(b.lt(alpha, x), x, 0.0)
+
+
+def _lower_shrink(b: FormulaBuilder, x: Operand, *, bias: float, lambd: float) -> Operand:
+    inner = b.select(b.lt(lambd, x), b.sub(x, bias), 0.0)
+    return b.select(b.lt(x, -lambd), b.add(x, bias), inner)
+
+
+def _lower_softsign(b: FormulaBuilder, x: Operand) -> Operand:
+    return b.div(x, b.add(b.abs(x), 1.0))
+
+
+def _lower_swiglu(b: FormulaBuilder, gate: Operand, x: Operand, *, alpha: float) -> Operand:
+    return b.mul(b.div(gate, b.add(b.exp(b.mul(gate, -alpha)), 1.0)), x)
+
+
 def _infer_swiglu(at: Inference) -> Inferred:
     same_dtypes(at, (0, 1))
     gate, x = at.shape(0), at.shape(1)
@@ -67,11 +95,11 @@ def _infer_swiglu(at: Inference) -> Inferred:
 
 
 def _elementwise(
-    name: str, since: tuple[int, ...], reference: Callable[..., Array], summary: str, **attributes: float
+    name: str, since: tuple[int, ...], reference: Callable[..., Array], lower: Lower, summary: str, **attributes: float
 ) -> Operator:
     return Operator(
         name=name, since=since, inputs=("x",), attributes=MappingProxyType(attributes), infer=same_as(),
-        reference=in_float32(reference), summary=summary,
+        reference=in_float32(reference), lower=lower, summary=summary,
     )  # fmt: skip
 
 
@@ -82,16 +110,18 @@ SWIGLU = Operator(
     attributes=MappingProxyType({"alpha": 1.0}),
     infer=_infer_swiglu,
     reference=in_float32(swiglu),
+    lower=_lower_swiglu,
     summary="x times the Swish of a gate.",
 )
 
 OPERATORS = (
-    _elementwise("Selu", (1, 6, 22), selu, "gamma times x where positive, else gamma alpha (exp(x) - 1).",
+    _elementwise("Selu", (1, 6, 22), selu, _lower_selu, "gamma times x where positive, else gamma alpha (exp(x) - 1).",
                  alpha=_SELU_ALPHA, gamma=_SELU_GAMMA),
-    _elementwise("Celu", (12, 28), celu, "max(0, x) + min(0, alpha (exp(x / alpha) - 1)).", alpha=1.0),
-    _elementwise("ThresholdedRelu", (10, 22), thresholded_relu, "x where above alpha, else 0.", alpha=1.0),
-    _elementwise("Shrink", (9,), shrink, "Towards 0 by `bias` outside [-lambd, lambd], and 0 inside.",
+    _elementwise("Celu", (12, 28), celu, _lower_celu, "max(0, x) + min(0, alpha (exp(x / alpha) - 1)).", alpha=1.0),
+    _elementwise("ThresholdedRelu", (10, 22), thresholded_relu, _lower_thresholded_relu,
+                 "x where above alpha, else 0.", alpha=1.0),
+    _elementwise("Shrink", (9,), shrink, _lower_shrink, "Towards 0 by `bias` outside [-lambd, lambd], and 0 inside.",
                  bias=0.0, lambd=0.5),
-    _elementwise("Softsign", (1, 22), softsign, "x / (1 + |x|)."),
+    _elementwise("Softsign", (1, 22), softsign, _lower_softsign, "x / (1 + |x|)."),
     SWIGLU,
 )  # fmt: skip

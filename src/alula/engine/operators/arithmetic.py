@@ -11,11 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from alula.engine.graph.formula import FormulaBuilder, Operand
+from alula.engine.graph.formula import FormulaBuilder, Operand, Register
 from alula.engine.graph.nodes import Array, Node
+from alula.engine.graph.primitives import INTEGERS
 from alula.engine.operators.common import Refusal, broadcast, same_as, without
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Lower, Operator
+
+# Beyond it a chain of products is longer than a formula may be.
+_MOST_FACTORS = 8
 
 
 def upgrade_broadcast(node: Node, version: int, constant: Callable[[Array], str]) -> Node:
@@ -31,11 +35,11 @@ def upgrade_broadcast(node: Node, version: int, constant: Callable[[Array], str]
 
 
 def divide(a: Array, b: Array) -> Array:
-    """A / b; integers are truncated towards zero."""
+    """A / b; integers are truncated towards zero, and 0 where b is."""
     if a.dtype.kind not in "iu":
         return np.asarray(np.divide(a, b), a.dtype)
     quotient = a // b
-    inexact = quotient * b != a
+    inexact = (quotient * b != a) & (b != 0)
     return np.asarray(quotient + (inexact & ((a < 0) != (b < 0))), a.dtype)
 
 
@@ -50,7 +54,11 @@ def mean(*arrays: Array) -> Array:
 
 
 def _lower_power(b: FormulaBuilder, x: Operand, y: Operand) -> Operand | None:
-    """Only exponents that cheaper primitives express."""
+    """Cheaper primitives for the exponents that they express; of integers no others, and those only for literals."""
+    kind = b.type_of(x)
+    if kind in INTEGERS:
+        whole = isinstance(y, int) and 1 <= y <= _MOST_FACTORS
+        return reduce(b.mul, [x] * int(y)) if whole and isinstance(y, int) else None
     if y == 1.0:
         return x
     if y == 2.0:  # noqa: PLR2004
@@ -59,7 +67,11 @@ def _lower_power(b: FormulaBuilder, x: Operand, y: Operand) -> Operand | None:
         return b.mul(b.mul(x, x), x)
     if y == 0.5:  # noqa: PLR2004
         return b.sqrt(x)
-    return b.div(1.0, x) if y == -1.0 else None
+    if y == -1.0:
+        return b.div(1.0, x)
+    if isinstance(y, Register) and b.type_of(y) is not kind:
+        y = b.cast(y, kind)
+    return b.pow(x, y)
 
 
 def _fold(primitive: str) -> Lower:
@@ -130,7 +142,7 @@ OPERATORS = (
     _unary("Abs", (1, 6, 13), np.abs, lambda b, x: b.abs(x), "|x|."),
     _unary("Reciprocal", (1, 6, 13), lambda x: x.dtype.type(1) / x, lambda b, x: b.div(1.0, x), "1 / x."),
     _unary("Floor", (1, 6, 13), np.floor, lambda b, x: b.floor(x), "Round down."),
-    _unary("Ceil", (1, 6, 13), np.ceil, lambda b, x: b.neg(b.floor(b.neg(x))), "Round up."),
+    _unary("Ceil", (1, 6, 13), np.ceil, lambda b, x: b.ceil(x), "Round up."),
     _variadic("Min", (1, 6, 8, 12, 13), lambda *x: reduce(np.minimum, x), _fold("min"), "The smallest; NaN wins."),
     _variadic("Max", (1, 6, 8, 12, 13), lambda *x: reduce(np.maximum, x), _fold("max"), "The largest; NaN wins."),
     _variadic("Sum", (1, 6, 8, 13), lambda *x: reduce(np.add, x), _fold("add"), "The sum of all inputs."),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from alula.engine.graph.formula import FormulaBuilder, Operand
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.common import Refusal, broadcast, same_as
 from alula.engine.operators.record import REQUIRED, Operator
@@ -29,8 +30,17 @@ def shift(x: Array, by: Array, *, direction: str) -> Array:
     return np.where(outside, signs, np.right_shift(x, count))
 
 
-def _binary(name: str, reference: Callable[..., Any], summary: str) -> Operator:
-    return Operator(name=name, since=(18,), inputs=("a", "b"), infer=broadcast(), reference=reference, summary=summary)
+def _lower_shift(b: FormulaBuilder, x: Operand, by: Operand, *, direction: str) -> Operand | None:
+    if direction not in ("LEFT", "RIGHT"):
+        return None
+    return b.shl(x, by) if direction == "LEFT" else b.shr(x, by)
+
+
+def _binary(name: str, reference: Callable[..., Any], primitive: str, summary: str) -> Operator:
+    return Operator(
+        name=name, since=(18,), inputs=("a", "b"), infer=broadcast(), reference=reference,
+        lower=lambda b, x, y: b.emit(primitive, x, y), summary=summary,
+    )  # fmt: skip
 
 
 BIT_SHIFT = Operator(
@@ -40,6 +50,7 @@ BIT_SHIFT = Operator(
     attributes=MappingProxyType({"direction": REQUIRED}),
     infer=broadcast(),
     reference=shift,
+    lower=_lower_shift,
     summary="x shifted to the left or, keeping its sign, to the right.",
 )
 
@@ -49,13 +60,14 @@ BITWISE_NOT = Operator(
     inputs=("x",),
     infer=same_as(),
     reference=np.invert,
+    lower=lambda b, x: b.invert(x),
     summary="All bits turned.",
 )
 
 OPERATORS = (
     BIT_SHIFT,
     BITWISE_NOT,
-    _binary("BitwiseAnd", np.bitwise_and, "Bits that both have."),
-    _binary("BitwiseOr", np.bitwise_or, "Bits that one or both have."),
-    _binary("BitwiseXor", np.bitwise_xor, "Bits that only one has."),
+    _binary("BitwiseAnd", np.bitwise_and, "and", "Bits that both have."),
+    _binary("BitwiseOr", np.bitwise_or, "or", "Bits that one or both have."),
+    _binary("BitwiseXor", np.bitwise_xor, "xor", "Bits that only one has."),
 )

@@ -184,6 +184,7 @@ CAST = Operator(
     attributes=MappingProxyType({"to": REQUIRED, **_ROUNDING}),
     infer=lambda at: [(dtype_numbered(at.attributes["to"]), at.shape(0))],
     reference=lambda x, *, to, **rounding: convert(x, dtype_numbered(to), **rounding),
+    lower=lambda b, x, *, to, **_: b.cast(x, dtype_numbered(to)),
     upgrade=_upgrade_cast,
     summary="Another dtype.",
 )

@@ -17,8 +17,9 @@ from alula.engine.operators.record import Operator
 
 def _function(name: str, since: tuple[int, ...], reference: Callable[..., Any], summary: str) -> Operator:
     return Operator(
-        name=name, since=since, inputs=("x",), infer=same_as(), reference=in_float32(reference), summary=summary
-    )
+        name=name, since=since, inputs=("x",), infer=same_as(), reference=in_float32(reference),
+        lower=lambda b, x: b.emit(name.lower(), x), summary=summary,
+    )  # fmt: skip
 
 
 OPERATORS = (

@@ -1,4 +1,4 @@
-"""Elementwise operators of float32 become formulas; scalar constants become literals in them.
+"""Elementwise operators become formulas; scalar constants become literals in them.
 
     x -> Clip(#0, #6)   becomes   x -> Elementwise <r1 = max(r0, 0.0); r2 = min(r1, 6.0)>
 
@@ -7,18 +7,19 @@ In: a node whose operator can be lowered. Out: an Elementwise over its other inp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
-
-import numpy as np
 
 from alula.base.tensors import DType
 from alula.engine.graph.formula import Formula, FormulaBuilder, Operand
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import INTERNAL, Node
+from alula.engine.graph.primitives import FORMULA_TYPES, REALS, Inexpressible
 from alula.engine.operators.attributes import attributes_of
 from alula.engine.operators.common import Mismatch, broadcast_shapes
-from alula.engine.operators.record import UnknownShape
+from alula.engine.operators.evaluate import known_operator
+from alula.engine.operators.record import Lower, UnknownShape
 from alula.engine.operators.table import operator_of
 from alula.engine.passes.compose import is_complete, without_repeats
 from alula.engine.passes.drop_identity import bypass
@@ -27,20 +28,37 @@ from alula.engine.passes.drop_identity import bypass
 def fuse_elementwise(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Lower one node."""
     operator = operator_of(node)
-    if node.domain == INTERNAL or operator is None or operator.lower is None or not _is_float(editor, node.output):
+    if node.domain == INTERNAL or operator is None or operator.lower is None:
+        return None
+    types = {name: _type(editor, name) for name in (*node.inputs, node.output) if name}
+    if not FORMULA_TYPES.issuperset(types.values()):
         return None
     literals = {name: _literal(editor, node, name) for name in node.inputs if name}
     names = without_repeats([name for name in node.inputs if name and literals[name] is None])
-    if not names or not all(_is_float(editor, name) for name in names) or not _fills(editor, names, node.output):
+    if not names or not _fills(editor, names, node.output):
         return None
-    builder = FormulaBuilder(len(names))
-    registers = dict(zip(names, builder.arguments(), strict=True))
-    operands: list[Operand | None] = [_operand(name, literals, registers) for name in node.inputs]
-    if not is_complete(builder, operator.lower(builder, *operands, **attributes_of(operator, node))):
+    result = types[node.output]
+    builder = FormulaBuilder(
+        len(names), [types[name] for name in names], types[names[0]] if result is DType.BOOL else result
+    )
+    if not _lowered(builder, operator.lower, node, names, literals):
         return None
     if not builder.steps:
         return bypass(editor, node) if names[0] == node.inputs[0] else None
-    return Rewrite(drop=(node,), add=(_elementwise(node, builder.build(), names),))
+    formula = builder.build()
+    return Rewrite(drop=(node,), add=(_elementwise(node, formula, names),)) if formula.result_type is result else None
+
+
+def _lowered(
+    builder: FormulaBuilder, lower: Lower, node: Node, names: tuple[str, ...], literals: Mapping[str, float | None]
+) -> bool:
+    """Whether the formula that the operator writes is the whole of it."""
+    registers = dict(zip(names, builder.arguments(), strict=True))
+    operands: list[Operand | None] = [_operand(name, literals, registers) for name in node.inputs]
+    try:
+        return is_complete(builder, lower(builder, *operands, **attributes_of(known_operator(node), node)))
+    except Inexpressible:
+        return False
 
 
 def _operand(name: str, literals: Mapping[str, float | None], registers: Mapping[str, Operand]) -> Operand | None:
@@ -50,20 +68,28 @@ def _operand(name: str, literals: Mapping[str, float | None], registers: Mapping
     return registers[name] if literal is None else literal
 
 
-def _is_float(editor: GraphEditor, name: str) -> bool:
+def _type(editor: GraphEditor, name: str) -> DType:
+    """The element type; string, of which there are no formulas, where nothing is known."""
     value = editor.values.get(name)
-    return value is not None and value.dtype is DType.FLOAT32
+    return DType.STRING if value is None else value.dtype
 
 
 def _literal(editor: GraphEditor, node: Node, name: str) -> float | None:
-    """The number behind a constant of one element; None for others, and where its axes give the output its rank."""
+    """The number behind a constant of one element; None for others, and where its axes give the output its rank.
+
+    Formulas compare by value: NaN would differ from itself, and -0.0 be the same as 0.0. Both stay inputs.
+    """
     array = editor.constant(name)
-    if array is None or array.size != 1 or array.dtype.kind not in "fiu":
+    if array is None or array.size != 1:
         return None
     ranks = [len(editor.value(other).shape or ()) for other in node.inputs if other and editor.constant(other) is None]
     if array.ndim > max(ranks, default=0):
         return None
-    return float(np.float32(array.reshape(())))
+    number = array.reshape(-1)[0]
+    if _type(editor, name) not in REALS:
+        return bool(number) if array.dtype.kind == "b" else int(number)
+    real = float(number)
+    return None if math.isnan(real) or (real == 0 and math.copysign(1, real) < 0) else real
 
 
 def _fills(editor: GraphEditor, names: tuple[str, ...], output: str) -> bool:

@@ -2,7 +2,7 @@
 
     FusedConv(x) -> Elementwise(., z) <max(r0 + r1, 0)>   becomes   FusedConv(x, z) {epilogue=<max(r0 + r1, 0)>}
 
-In: an Elementwise. Out: one of its producers with a longer epilogue, at the place of the Elementwise.
+In: an Elementwise of float32. Out: one of its producers with a longer epilogue, at the place of the Elementwise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FIRST_EXTRA = 3
 
 def fuse_epilogue(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Merge the node into the producer that stands last, since the others' results are there by then."""
-    if node.kind != ELEMENTWISE or not _fit_as_extras(editor, node):
+    if node.kind != ELEMENTWISE or not node.formula("formula").is_single or not _fit_as_extras(editor, node):
         return None
     producers = [producer for producer in map(editor.producer_of, node.inputs) if _takes(editor, producer)]
     for producer in sorted(filter(None, producers), key=editor.position_of, reverse=True):

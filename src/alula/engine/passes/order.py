@@ -44,6 +44,7 @@ from alula.engine.passes.merge_reshapes import merge_reshapes
 from alula.engine.passes.merge_transposes import merge_transposes
 from alula.engine.passes.reduce_to_global_pool import reduce_to_global_pool
 from alula.engine.passes.resolve_auto_pad import resolve_auto_pad
+from alula.engine.passes.resolve_cast_like import resolve_cast_like
 from alula.engine.passes.sink_transposes import sink_transposes
 from alula.engine.passes.upgrade_operators import upgrade_operators
 
@@ -53,6 +54,7 @@ PASSES = (
     graph_pass(fold_constants, required=True),
     graph_pass(drop_dead_nodes),
     graph_pass(drop_duplicates),
+    node_pass(resolve_cast_like),
     node_pass(drop_identity),
     node_pass(drop_casts, repeat=True),
     node_pass(drop_split_concat),

@@ -1,0 +1,26 @@
+"""The type that another value has is a type by name.
+
+    CastLike(x, t)   becomes   Cast(x) {to=the type of t}
+
+In: a CastLike. Out: a Cast; whoever makes the other value only for its type goes.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from alula.engine.graph.graph import GraphEditor, Rewrite
+from alula.engine.graph.nodes import Node
+from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
+
+
+def resolve_cast_like(editor: GraphEditor, node: Node) -> Rewrite | None:
+    """Name the type."""
+    value = editor.values.get(node.input(1))
+    if node.kind != ("", "CastLike") or value is None:
+        return None
+    number = next((number for number, dtype in ONNX_DTYPES.items() if dtype is value.dtype), None)
+    if number is None:
+        return None
+    attributes = MappingProxyType({**node.attributes, "to": number})
+    return Rewrite(drop=(node,), add=(Node("Cast", node.inputs[:1], node.outputs, attributes, node.name),))
