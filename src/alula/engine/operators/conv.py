@@ -47,7 +47,7 @@ def convolve(x: Array, w: Array, b: Array | None = None, *, group: int, **attrib
     windows = windows_of(padded, window, sizes)
     spatial = len(sizes)
     order = (0, 1, *range(2 + spatial, 2 + 2 * spatial), *range(2, 2 + spatial))
-    columns = windows.transpose(order).reshape(len(x), group, -1, math.prod(sizes))
+    columns = windows.transpose(order).reshape(len(x), group, math.prod(w.shape[1:]), math.prod(sizes))
     y = np.matmul(widened(w).reshape(group, w.shape[0] // group, -1), columns)
     return _biased(y.reshape(len(x), w.shape[0], *sizes), b).astype(x.dtype, copy=False)
 
@@ -108,7 +108,7 @@ def convolve_transposed(x: Array, w: Array, b: Array | None = None, *, group: in
     window = window_of(w.shape[2:], attributes)
     sizes = static(outputs)
     padding = _transposed_padding(window, x.shape[2:], sizes, attributes)
-    rows = widened(x).reshape(len(x), group, -1, math.prod(x.shape[2:]))
+    rows = widened(x).reshape(len(x), group, x.shape[1] // group, math.prod(x.shape[2:]))
     kernels = widened(w).reshape(group, w.shape[0] // group, -1).transpose(0, 2, 1)
     parts = np.matmul(kernels, rows).reshape(len(x), channels, *w.shape[2:], *x.shape[2:])
     full = [before + size + max(after, 0) for size, (before, after) in zip(sizes, padding, strict=True)]
