@@ -40,7 +40,7 @@ from alula.engine.operators.native_spatial_move import (
     select_tile,
 )
 from alula.engine.operators.native_spatial_resize import select_resample
-from alula.engine.operators.native_spatial_sample import select_grid_sample
+from alula.engine.operators.native_spatial_sample import select_grid_sample, select_roi_align
 from alula.engine.operators.native_spatial_transposed import select_convolution_transposed
 
 SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
@@ -69,6 +69,7 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "Pad"): select_pad_any,
         ("", "CenterCropPad"): select_center_crop_pad,
         ("", "Tile"): select_tile,
+        ("", "RoiAlign"): select_roi_align,
         ("", "GridSample"): select_grid_sample,
         ("", "DepthToSpace"): select_depth_to_space,
         ("", "SpaceToDepth"): select_space_to_depth,

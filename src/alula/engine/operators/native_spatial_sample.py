@@ -12,6 +12,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.dims import static
 from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.grid_sample import GridSample
+from alula.engine.kernels.roi_align import RoiAlign
 
 _RANK = 4
 # Element numbers are 32-bit integers in vectors.
@@ -39,3 +40,29 @@ def select_grid_sample(at: Selection) -> tuple[KernelCall, ...] | None:
         lanes=at.target.lanes,
     )
     return (KernelCall(kernel, at.node.inputs, (at.node.output,), math.prod(y) * _FLOPS[mode]),)
+
+
+def select_roi_align(at: Selection) -> tuple[KernelCall, ...] | None:
+    """Means and maxima of bilinear samples."""
+    x, rois = static(at.value(0).shape or ()), static(at.value(1).shape or ())
+    floats = (at.value(0), at.value(1), at.result())
+    if any(value.block or value.dtype is not DType.FLOAT32 for value in floats):
+        return None
+    if at.value(2).dtype is not DType.INT64 or not math.prod(x) or not rois[0] or x[2] * x[3] >= _MOST_PIXELS:
+        return None
+    bins = at.node.integer("output_height", 1), at.node.integer("output_width", 1)
+    kernel = RoiAlign(
+        batch=x[0],
+        channels=x[1],
+        size=(x[2], x[3]),
+        regions=rois[0],
+        bins=bins,
+        samples=max(at.node.integer("sampling_ratio"), 0),
+        scale=at.node.real("spatial_scale", 1.0),
+        kind=cast("Literal['avg', 'max']", at.node.text("mode", "avg")),
+        half_pixel=at.node.text("coordinate_transformation_mode", "half_pixel") == "half_pixel",
+    )
+    # With samples taken as regions need them, two along each axis are usual.
+    samples = (kernel.samples or 2) ** 2
+    flops = math.prod(static(at.result().shape or ())) * samples * _FLOPS["linear"]
+    return (KernelCall(kernel, at.node.inputs, (at.node.output,), flops),)
