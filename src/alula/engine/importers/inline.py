@@ -181,12 +181,12 @@ class _Inliner:
 
 
 def _check_call(call: Node, function: Function) -> None:
-    if len(call.inputs) > len(function.inputs) or len(call.outputs) > len(function.outputs):
-        needed = f"at most {len(function.inputs)} inputs and {len(function.outputs)} outputs"
-        raise _misfit(call, function, needed, f"{len(call.inputs)} and {len(call.outputs)}")
     if CAPTURES in call.attributes:
         where = f"{shown(call.label)} ({shown(call.op)})"
         raise UnsupportedError(where, "a call may hold no graph that reads values around it", "found one")
+    if len(call.inputs) > len(function.inputs) or len(call.outputs) > len(function.outputs):
+        needed = f"at most {len(function.inputs)} inputs and {len(function.outputs)} outputs"
+        raise _misfit(call, function, needed, f"{len(call.inputs)} and {len(call.outputs)}")
     made = [*function.inputs, *(name for node in function.nodes for name in node.outputs if name)]
     if len(set(made)) < len(made):
         raise _misfit(call, function, "every value to be made once", "one is made twice")
