@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from alula.engine.graph.graph import Graph
+from alula.engine.graph.numpy_dtypes import numpy_dtype
 from alula.engine.kernels.target import Target
 from alula.engine.passes.choose_layout import choose_layout
 from alula.engine.passes.driver import PassOptions
@@ -38,7 +39,10 @@ def results_of(plan: Plan, folder: Path, feeds: Mapping[str, Array], threads: in
     path = folder / "plan.alula"
     write_plan(plan, path)
     with open_plan(path, threads=threads, host=run_host_step) as session:
-        first = {name: np.array(np.asarray(tensor)) for name, tensor in session.run(feeds).items()}
+        first = {
+            name: np.array(np.asarray(tensor)).view(numpy_dtype(tensor.dtype))
+            for name, tensor in session.run(feeds).items()
+        }
         second = session.run(feeds)
         for name, array in first.items():
             assert np.asarray(second[name]).tobytes() == array.tobytes(), name
