@@ -22,7 +22,7 @@ from alula.base.settings import read_settings
 from alula.cli.progress import Progress
 from alula.engine.sessions.compiler import CompileOptions, compile_graph, import_model
 from alula.workbench.bundle import open_bundle, read_extras
-from alula.workbench.lite0 import lite0
+from alula.workbench.efficientnet_lite import LITE0, efficientnet_lite
 from alula.workbench.predict import predict_pictures
 from alula.workbench.zoo import labels, photos
 
@@ -47,7 +47,9 @@ def main() -> int:
 def run(picture: Path | None, *, serve: bool) -> int:
     """All phases in order."""
     settings = read_settings(os.environ)
-    model = timed("weights, and the ONNX model built from them", lambda: lite0(settings.cache, progress=say))
+    model = timed(
+        "weights, and the ONNX model built from them", lambda: efficientnet_lite(LITE0, settings.cache, progress=say)
+    )
     names = timed("names of the 1000 classes", lambda: labels(settings.cache, say))
     photo = picture or timed("photographs", lambda: photos(settings.cache, say))[0][0]
     plan = settings.cache / "demo" / "lite0.alula"

@@ -61,5 +61,5 @@ def test_unknown_names_are_answered_with_the_known_ones(alula: Command, files: C
     engine = alula("bench", files.model, "--against", "tensorflow")
 
     assert (model.code, engine.code) == (2, 2)
-    assert "try: one of lite0, alexnet, " in model.err
+    assert "try: one of lite0, lite1, lite2, alexnet, " in model.err
     assert "needs names of onnxruntime, openvino, got 'tensorflow'" in engine.err

@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from alula.base.errors import MissingError
 from alula.engine.graph.nodes import Array
-from alula.workbench import lite0, zoo
+from alula.workbench import zoo
+from alula.workbench.efficientnet_lite import LITE0, Variant, efficientnet_lite
 
 LIGHT_FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 LIGHT_MODELS = sorted(LIGHT_FOLDER.glob("*.onnx"))
@@ -26,7 +27,17 @@ T = TypeVar("T")
 
 def lite0_path() -> Path:
     """EfficientNet-Lite0 as an ONNX file; skips the test when its weights cannot be fetched."""
-    return _or_skip(lite0.lite0)
+    return lite_path(LITE0)
+
+
+def lite_path(variant: Variant) -> Path:
+    """An EfficientNet-Lite as an ONNX file; skips like `lite0_path`."""
+    return _or_skip(lambda: efficientnet_lite(variant))
+
+
+def fetched(artefact: zoo.Artefact) -> Path:
+    """A published file; skips like `lite0_path`."""
+    return _or_skip(lambda: zoo.fetch(artefact))
 
 
 def lite0_weights_path() -> Path:

@@ -117,7 +117,7 @@ def bench_model(path: Path, options: BenchOptions, settings: Settings, progress:
         choices = CompileOptions(target=settings.target, shapes=dict(options.shapes), jobs=settings.jobs)
         plan = compile_cached(path, choices, settings, progress).path
     with tempfile.TemporaryDirectory() as folder:
-        inputs = _write_inputs(plan, Path(folder))
+        inputs = _write_inputs(plan, Path(folder), options.shapes if plan == path else {})
         if options.against and options.shapes:
             model = _bound(model, options.shapes, Path(folder))
         workers = [_Worker(_OURS, plan, options.threads, inputs)]
@@ -152,10 +152,10 @@ def _bound(model: Path, shapes: Mapping[str, tuple[int, ...]], folder: Path) -> 
     return copy
 
 
-def _write_inputs(plan: Path, folder: Path) -> Path:
+def _write_inputs(plan: Path, folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> Path:
     """Random inputs as files of raw bytes, and a table of them."""
     table = {}
-    with open_plan(plan, host=run_host_step) as session:
+    with open_plan(plan, host=run_host_step, shapes=shapes or None) as session:
         for number, spec in enumerate(session.inputs):
             (folder / f"{number}.raw").write_bytes(random_input(spec).tobytes())
             table[spec.name] = (spec.dtype.value, spec.shape, f"{number}.raw")

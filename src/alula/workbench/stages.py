@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from alula.base.errors import MissingError
@@ -17,6 +18,8 @@ from alula.engine.plan.text import show_plan
 from alula.engine.program.build import kernel_symbol
 from alula.engine.program.compile import assembly_of
 from alula.engine.sessions.compiler import CompileOptions, import_model, optimise_model, plan_model
+from alula.engine.sessions.staging import cut, prepare
+from alula.workbench.staged_text import staged_text
 
 
 def stage_text(stage: str, path: str | os.PathLike[str], options: CompileOptions, word: str = "") -> str:
@@ -31,6 +34,8 @@ def stage_text(stage: str, path: str | os.PathLike[str], options: CompileOptions
     graph = import_model(path, options.limits)
     if stage == "graph":
         return _around(graph, word) if word else show_graph(graph)
+    if stage == "plan" and (cut_stage := cut(prepare(graph, options.shapes))).host:
+        return staged_text(cut_stage, replace(options, shapes={}))
     optimised, reports = optimise_model(graph, options)
     if stage == "optimised":
         return _around(optimised, word) if word else show_graph(optimised)

@@ -22,7 +22,7 @@ from alula.engine.graph.nodes import Array, Node
 from alula.engine.importers.onnx import load_onnx
 from alula.engine.importers.onnx_write import write_onnx
 from alula.engine.operators.evaluate import evaluate
-from alula.workbench.lite0 import lite0
+from alula.workbench.efficientnet_lite import LITE0, LITE1, LITE2, efficientnet_lite
 from alula.workbench.zoo import default_cache
 
 # Short name, and the file inside the onnx package.
@@ -37,6 +37,9 @@ LIGHT_MODELS = {
     "vgg19": "light_vgg19.onnx",
     "zfnet": "light_zfnet512.onnx",
 }
+
+# Short name, and the network with its published weights.
+LITE_MODELS = {"lite0": LITE0, "lite1": LITE1, "lite2": LITE2}
 
 _HALVED = 0.5
 _REVISION = 3  # of the random weights: a new number makes cached files anew
@@ -53,8 +56,8 @@ def find_model(name: str, progress: Callable[[str, int, int], None]) -> Path:
     if path.is_file():
         return path
     folder = default_cache() / "models"
-    if name == "lite0":
-        return lite0(progress=lambda text: progress(text, 0, 1))
+    if name in LITE_MODELS:
+        return efficientnet_lite(LITE_MODELS[name], progress=lambda text: progress(text, 0, 1))
     if name in LIGHT_MODELS:
         kept = folder / f"{name}-random-{_REVISION}.onnx"
         if not kept.is_file():
@@ -64,7 +67,7 @@ def find_model(name: str, progress: Callable[[str, int, int], None]) -> Path:
             write_onnx(random_weights(load_onnx(light_model(name))), fresh, _OPSET)
             fresh.replace(kept)
         return kept
-    known = ", ".join(["lite0", *LIGHT_MODELS])
+    known = ", ".join([*LITE_MODELS, *LIGHT_MODELS])
     raise MissingError(f"model {name}", "needs a file or a known name", "it is neither", f"one of {known}")
 
 

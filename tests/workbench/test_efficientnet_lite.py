@@ -15,9 +15,9 @@ from alula.engine.graph.dims import symbol
 from alula.engine.graph.nodes import Array
 from alula.engine.importers.onnx import load_onnx
 from alula.engine.importers.torch_pickle import load_torch
-from alula.workbench.lite0 import SIZE, lite0_graph
+from alula.workbench.efficientnet_lite import LITE0, network
 
-_RESIZE = 256  # int(1.143 * SIZE), the published test preprocessing
+_RESIZE = 256  # int(1.143 * LITE0.size), the published test preprocessing
 
 
 def pixels(path: Path) -> Array:
@@ -25,8 +25,8 @@ def pixels(path: Path) -> Array:
     picture = Image.open(path).convert("RGB")
     scale = _RESIZE / min(picture.size)
     picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BICUBIC)
-    left, top = (picture.width - SIZE) // 2, (picture.height - SIZE) // 2
-    crop = np.asarray(picture.crop((left, top, left + SIZE, top + SIZE)), np.float32)
+    left, top = (picture.width - LITE0.size) // 2, (picture.height - LITE0.size) // 2
+    crop = np.asarray(picture.crop((left, top, left + LITE0.size, top + LITE0.size)), np.float32)
     return ((crop - 127) / 128).transpose(2, 0, 1)[None]
 
 
@@ -77,8 +77,8 @@ def test_batch_may_be_symbolic_and_a_missing_weight_is_named() -> None:
     """A batch given as text is a dimension of that name; a wrong state dict is refused."""
     weights = load_torch(lite0_weights_path())
 
-    graph = lite0_graph(weights, "N")
+    graph = network(LITE0, weights, "N")
 
-    assert graph.inputs[0].shape == (symbol("N"), 3, SIZE, SIZE)
+    assert graph.inputs[0].shape == (symbol("N"), 3, LITE0.size, LITE0.size)
     with pytest.raises(ModelFileError, match=r"needs weight _fc\.bias"):
-        lite0_graph({name: array for name, array in weights.items() if name != "_fc.bias"})
+        network(LITE0, {name: array for name, array in weights.items() if name != "_fc.bias"})

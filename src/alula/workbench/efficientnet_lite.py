@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0, an ImageNet classifier, as an ONNX file built from its published weights; PyTorch is not needed.
+"""EfficientNet-Lite, ImageNet classifiers, as ONNX files built from published weights; PyTorch is not needed.
 
-In: the state dict. Out: a graph `images` float32 [N, 3, 224, 224] -> `logits` [N, 1000]; pixels RGB, (x - 127) / 128.
+In: the state dict. Out: a graph `images` float32 [N, 3, S, S] -> `logits` [N, 1000]; pixels RGB, (x - 127) / 128.
 
-The network: Tan and Le 2019 (arXiv 1905.11946), in the form of tensorflow/tpu efficientnet/lite, `efficientnet-lite0`.
+The networks: Tan and Le 2019 (arXiv 1905.11946), in the form of tensorflow/tpu efficientnet/lite.
 """
 
 from __future__ import annotations
@@ -22,63 +22,76 @@ from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array, Attribute, Node, Value
 from alula.engine.importers.onnx_write import write_onnx
 from alula.engine.importers.torch_pickle import load_torch
-from alula.workbench.zoo import LITE0_WEIGHTS, Progress, default_cache, fetch, quiet
+from alula.workbench.zoo import (
+    LITE0_WEIGHTS,
+    LITE1_WEIGHTS,
+    LITE2_WEIGHTS,
+    Artefact,
+    Progress,
+    default_cache,
+    fetch,
+    quiet,
+)
 
-SIZE = 224
 CLASSES = 1000
 OPSET = 17
 _EPSILON = 1e-3
 _REVISION = 1  # of this builder: a new number makes cached files anew
 
-# efficientnet_lite_builder.py: repeats, kernel, stride of the first, expansion.
-_STAGES = (
-    (1, 3, 1, 1),
-    (2, 3, 2, 6),
-    (2, 5, 2, 6),
-    (3, 3, 2, 6),
-    (3, 5, 1, 6),
-    (4, 5, 2, 6),
-    (1, 3, 1, 6),
-)
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the networks; their widths are those of the weights.
+
+    Attributes:
+        size: height and width of the pictures.
+        repeats: blocks in each stage, as efficientnet_lite_builder.py scales them by depth: the first and the last
+            stage are left alone.
+    """
+
+    name: str
+    size: int
+    repeats: tuple[int, ...]
+    source: Artefact
 
 
-def lite0(cache: Path | None = None, progress: Progress = quiet) -> Path:
+LITE0 = Variant("efficientnet-lite0", 224, (1, 2, 2, 3, 3, 4, 1), LITE0_WEIGHTS)
+LITE1 = Variant("efficientnet-lite1", 240, (1, 3, 3, 4, 4, 5, 1), LITE1_WEIGHTS)
+LITE2 = Variant("efficientnet-lite2", 260, (1, 3, 3, 4, 4, 5, 1), LITE2_WEIGHTS)
+
+# efficientnet_lite_builder.py: kernel, stride of the first, expansion of each stage.
+_STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
+
+
+def efficientnet_lite(variant: Variant, cache: Path | None = None, progress: Progress = quiet) -> Path:
     """The model as an ONNX file of batch 1 in the cache, fetched and built when it is not there.
 
     Raises:
         MissingError: the weights cannot be fetched.
     """
-    path = (cache or default_cache()) / "models" / f"efficientnet-lite0-{_REVISION}.onnx"
+    path = (cache or default_cache()) / "models" / f"{variant.name}-{_REVISION}.onnx"
     if not path.is_file():
-        build_lite0(path, cache=cache, progress=progress)
+        weights = load_torch(fetch(variant.source, cache, progress))
+        progress(f"building {variant.name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_onnx(network(variant, weights), path, OPSET)
     return path
 
 
-def build_lite0(path: Path, batch: int | str = 1, cache: Path | None = None, progress: Progress = quiet) -> Path:
-    """Write the model to `path`; a batch given as text is a symbolic dimension of that name.
-
-    Raises:
-        MissingError: the weights cannot be fetched.
-    """
-    weights = load_torch(fetch(LITE0_WEIGHTS, cache, progress))
-    progress("building efficientnet-lite0")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_onnx(lite0_graph(weights, batch), path, OPSET)
-    return path
-
-
-def lite0_graph(weights: Mapping[str, Array], batch: int | str = 1) -> Graph:
+def network(variant: Variant, weights: Mapping[str, Array], batch: int | str = 1) -> Graph:
     """The network over these weights, batch normalisation as nodes of their own.
+
+    A batch given as text is a symbolic dimension of that name.
 
     Raises:
         ModelFileError: a weight is missing.
     """
-    builder = _Builder(weights)
+    builder = _Builder(variant, weights, size=variant.size)
     builder.constants |= {"zero": np.array(0, np.float32), "six": np.array(6, np.float32)}
     builder.normalised("stem", "images", _Layer("_conv_stem", "_bn0", 3, 2))
     x = builder.activated("stem")
     index = 0
-    for repeats, kernel, stride, expansion in _STAGES:
+    for repeats, (kernel, stride, expansion) in zip(variant.repeats, _STAGES, strict=True):
         for repeat in range(repeats):
             x = _block(builder, index, x, _Block(kernel, 1 if repeat else stride, expansion, residual=repeat > 0))
             index += 1
@@ -129,10 +142,11 @@ def _block(builder: _Builder, index: int, x: str, block: _Block) -> str:
 class _Builder:
     """Nodes and constants as they come; `size` is the height and width of the newest feature map."""
 
+    variant: Variant
     weights: Mapping[str, Array]
+    size: int
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
-    size: int = SIZE
 
     def add(
         self, op: str, inputs: tuple[str, ...], output: str, attributes: Mapping[str, Attribute] | None = None
@@ -144,7 +158,7 @@ class _Builder:
     def array(self, name: str) -> Array:
         """A weight."""
         if name not in self.weights:
-            raise ModelFileError("efficientnet-lite0", f"needs weight {name}", "the file does not have it")
+            raise ModelFileError(self.variant.name, f"needs weight {name}", "the file does not have it")
         return self.weights[name]
 
     def weight(self, name: str) -> str:
@@ -175,19 +189,19 @@ class _Builder:
 
     def graph(self, batch: Dim) -> Graph:
         """The finished graph."""
-        images = Value("images", DType.FLOAT32, (batch, 3, SIZE, SIZE))
+        images = Value("images", DType.FLOAT32, (batch, 3, self.variant.size, self.variant.size))
         logits = Value("logits", DType.FLOAT32, (batch, CLASSES))
         values = {value.name: value for value in (images, logits)}
         values |= {k: Value(k, DType(a.dtype.name), tuple(a.shape)) for k, a in self.constants.items()}
         graph = Graph(
-            name="efficientnet-lite0",
+            name=self.variant.name,
             nodes=tuple(self.nodes),
             inputs=(images,),
             outputs=("logits",),
             constants=MappingProxyType(self.constants),
             values=MappingProxyType(values),
             opsets=MappingProxyType({"": OPSET}),
-            metadata=MappingProxyType({"source": f"{LITE0_WEIGHTS}", "licence": LITE0_WEIGHTS.licence}),
+            metadata=MappingProxyType({"source": str(self.variant.source), "licence": self.variant.source.licence}),
         )
         check_graph(graph)
         return graph
