@@ -18,8 +18,14 @@ def drop_split_concat(editor: GraphEditor, node: Node) -> Rewrite | None:
     split = editor.producer_of(node.inputs[0])
     if split is None or split.kind != ("", "Split") or split.outputs != node.inputs:
         return None
-    rank = len(editor.value(split.inputs[0]).shape or ())
-    if not rank or split.integer("axis") % rank != node.integer("axis") % rank:
+    shape = editor.value(split.inputs[0]).shape
+    rank = len(shape or ())
+    # Parts that nobody reads have no names: then the joined ones are not the whole.
+    if (
+        not rank
+        or shape != editor.value(node.output).shape
+        or split.integer("axis") % rank != node.integer("axis") % rank
+    ):
         return None
     unread = all(editor.uses_of(name) == 1 for name in split.outputs)
     return Rewrite(drop=(split, node) if unread else (node,), rename={node.output: split.inputs[0]})

@@ -106,6 +106,8 @@ def _gemm(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Factors go into constants where there are some, else into the epilogue; C becomes bias, extra input or a sum."""
     constants = _Constants(editor, f"{node.output}.times")
     alpha, beta = node.real("alpha", 1.0), node.real("beta", 1.0)
+    if any(editor.value(name).shape is None for name in (*filter(None, node.inputs), node.output)):
+        return None
     if node.integer("transB") and editor.constant(node.inputs[1]) is None:
         return _turned(editor, node)
     b, c = constants.times(node.inputs[1], alpha), node.input(2)

@@ -9,8 +9,10 @@ In: a Transpose. Out: one with the order of both, a change of shape where only a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import MappingProxyType
 
+from alula.engine.graph.dims import Shape
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
 from alula.engine.passes.merge_reshapes import reshape
@@ -23,10 +25,15 @@ def merge_transposes(editor: GraphEditor, node: Node) -> Rewrite | None:
     order = order_of(editor, node)
     if order is None:
         return None
-    first = editor.producer_of(node.inputs[0])
+    return join_transposes(editor, node) or _view(editor, node, order)
+
+
+def join_transposes(editor: GraphEditor, node: Node) -> Rewrite | None:
+    """Join the node with the Transpose before it."""
+    order, first = order_of(editor, node), editor.producer_of(node.inputs[0])
     before = order_of(editor, first) if first is not None else None
-    if first is None or before is None or len(before) != len(order):
-        return _view(editor, node, order)
+    if order is None or first is None or before is None or len(before) != len(order):
+        return None
     gone = (first, node) if editor.uses_of(first.output) == 1 else (node,)
     joint = tuple(before[axis] for axis in order)
     if joint == tuple(range(len(joint))):
@@ -51,7 +58,12 @@ def order_of(editor: GraphEditor, node: Node) -> tuple[int, ...] | None:
 
 def _view(editor: GraphEditor, node: Node, order: tuple[int, ...]) -> Rewrite | None:
     shape = editor.value(node.inputs[0]).shape
-    if shape is None or len(shape) != len(order):
+    if shape is None or len(shape) != len(order) or not moves_nothing(shape, order):
         return None
+    return reshape(editor, node, node.inputs[0], (node,))
+
+
+def moves_nothing(shape: Shape, order: Sequence[int]) -> bool:
+    """Whether a transpose leaves the elements of a value in their places: only axes of one element change theirs."""
     moved = [axis for axis in order if shape[axis] != 1]
-    return reshape(editor, node, node.inputs[0], (node,)) if moved == sorted(moved) else None
+    return moved == sorted(moved)

@@ -20,18 +20,19 @@ import numpy as np
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.operators.table import operator_of
-from alula.engine.passes.merge_transposes import merge_transposes, order_of
-from alula.engine.passes.normal import NewConstants
+from alula.engine.passes.merge_transposes import join_transposes, moves_nothing, order_of
+from alula.engine.passes.normal import NewConstants, static_shape
 
 _REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"})
 
 
 @dataclass(frozen=True)
 class _Turned:
-    """The transposes before a node, and their common order."""
+    """The transposes before a node, their common order, and the operands that are computed otherwise."""
 
     order: tuple[int, ...]
     nodes: tuple[Node, ...]
+    others: tuple[str, ...]
 
     @property
     def rank(self) -> int:
@@ -48,56 +49,87 @@ def sink_transposes(editor: GraphEditor, node: Node) -> Rewrite | None:
     if node.domain or len(node.outputs) != 1:
         return None
     if node.op == "Transpose":
-        return merge_transposes(editor, node)
+        return join_transposes(editor, node)
     turned = _turned(editor, node)
     if turned is None:
+        return None
+    operator = operator_of(node)
+    if operator is not None and operator.lower is not None:
+        return _elementwise(editor, node, turned)
+    if turned.others:
         return None
     if node.op == "Concat":
         return _concat(editor, node, turned)
     if node.op == "Pad":
         return _pad(editor, node, turned)
-    if node.op in _REDUCTIONS:
-        return _reduction(editor, node, turned)
-    operator = operator_of(node)
-    return _elementwise(editor, node, turned) if operator is not None and operator.lower is not None else None
+    return _reduction(editor, node, turned) if node.op in _REDUCTIONS else None
 
 
 def _turned(editor: GraphEditor, node: Node) -> _Turned | None:
-    """The transposes of all computed operands; None where they differ, or others read what they make."""
+    """The transposes of the operands; None where there are none, they differ, or others read what they make."""
     nodes: dict[str, Node] = {}
+    others = []
     orders = set()
     for name in filter(None, node.inputs):
         if editor.constant(name) is not None:
             continue
         producer = editor.producer_of(name)
         order = order_of(editor, producer) if producer is not None else None
-        if producer is None or order is None or any(reader is not node for reader in editor.consumers_of(name)):
-            return None
-        if name in editor.outputs:
+        if producer is None or order is None:
+            others.append(name)
+            continue
+        if name in editor.outputs or any(reader is not node for reader in editor.consumers_of(name)):
             return None
         nodes[name] = producer
         orders.add(order)
-    return _Turned(orders.pop(), tuple(nodes.values())) if len(orders) == 1 else None
+    return _Turned(orders.pop(), tuple(nodes.values()), tuple(others)) if len(orders) == 1 else None
 
 
 def _elementwise(editor: GraphEditor, node: Node, turned: _Turned) -> Rewrite | None:
-    """Operands of the full shape or constants that broadcast to it, which are turned as well."""
+    """Operands of the full shape, or that broadcast to it: constants, which are turned as well, and gates as views."""
     shape = editor.value(node.output).shape
     if shape is None or len(shape) != turned.rank:
         return None
     if any(editor.value(transpose.output).shape != shape for transpose in turned.nodes):
         return None
     constants = NewConstants(editor, node.output)
+    views = {name: _turned_view(editor, name, turned.order, constants) for name in turned.others}
+    if not all(views.values()):
+        return None
     inputs = []
     for name in node.inputs:
         array = editor.constant(name) if name else None
-        if array is None or array.size == 1:
+        view = views.get(name)
+        if view is not None:
+            inputs.append(view[1].name)
+        elif array is None or array.size == 1:
             inputs.append(turned.source(name))
         elif array.ndim > turned.rank:
             return None
         else:
             inputs.append(constants.add(_back(array, turned.order), "turned"))
-    return _moved(editor, replace(node, inputs=tuple(inputs)), turned, constants, node)
+    moved = _moved(editor, replace(node, inputs=tuple(inputs)), turned, constants, node)
+    if moved is None:
+        return None
+    found = [view for view in views.values() if view is not None]
+    before, records = (node for node, _ in found), (value for _, value in found)
+    return replace(moved, add=(*before, *moved.add), values=(*moved.values, *records))
+
+
+def _turned_view(
+    editor: GraphEditor, name: str, order: Sequence[int], constants: NewConstants
+) -> tuple[Node, Value] | None:
+    """A Reshape to the order before the transpose, and its record; for operands in which no element moves by it."""
+    shape = static_shape(editor, name)
+    if shape is None or len(shape) != len(order):
+        return None
+    back = [int(axis) for axis in np.argsort(order)]
+    if not moves_nothing(shape, back):
+        return None
+    turned = tuple(shape[axis] for axis in back)
+    target = constants.add(np.array(turned, np.int64), "view")
+    value = Value(editor.fresh(f"{name}.turned"), editor.value(name).dtype, turned)
+    return Node("Reshape", (name, target), (value.name,), MappingProxyType({"allowzero": 0})), value
 
 
 def _back(array: Array, order: Sequence[int]) -> Array:
