@@ -14,6 +14,7 @@ import numpy as np
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators.common import Mismatch, agree, broadcast_shapes, same_dtypes, show, without
+from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
 
 _MATRIX = 2
@@ -84,7 +85,7 @@ MATMUL = Operator(
     since=(1, 9, 13),
     inputs=("a", "b"),
     infer=_infer_matmul,
-    reference=np.matmul,
+    reference=in_float32(np.matmul),
     summary="Matrix product over the last two axes; the others broadcast.",
 )
 
@@ -94,7 +95,7 @@ GEMM = Operator(
     inputs=("a", "b", "c?"),
     attributes=MappingProxyType({"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}),
     infer=_infer_gemm,
-    reference=gemm,
+    reference=in_float32(gemm),
     upgrade=_upgrade_gemm,
     summary="alpha A B + beta C, each matrix transposed if asked for.",
 )

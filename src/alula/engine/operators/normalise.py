@@ -1,4 +1,4 @@
-"""Normalisation: batch, instance, layer and local response; softmax and its logarithm.
+"""Normalisation: batch, instance and local response; softmax and its logarithm.
 
 In: x [N, C, spatial...] and parameters by channel; softmax any rank. Out: the shape and dtype of x.
 """
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators.common import Mismatch, Refusal, agree, axis_of, same_as, show, without
 from alula.engine.operators.precision import in_float32
@@ -85,32 +84,6 @@ def _infer_instance_norm(at: Inference) -> Inferred:
     return [(at.dtype(0), at.shape(0))]
 
 
-def layer_norm(
-    x: Array, scale: Array, shift: Array | None = None, *, axis: int, epsilon: float, stash_type: int
-) -> tuple[Array, Array, Array]:
-    """To mean 0 and variance 1 over all axes from `axis` on; also the mean and 1 / deviation."""
-    axes = tuple(range(axis_of(axis, x.ndim), x.ndim))
-    stashed = _stashed(x, stash_type)
-    mean = stashed.mean(axes, keepdims=True)
-    deviation = stashed - mean
-    inverse = 1 / np.sqrt((deviation * deviation).mean(axes, keepdims=True) + stashed.dtype.type(epsilon))
-    y = np.asarray(deviation * inverse, x.dtype) * scale
-    return np.asarray(y if shift is None else y + shift, x.dtype), mean, inverse
-
-
-def _stashed(x: Array, stash_type: int) -> Array:
-    if stash_type != 1:
-        raise Refusal("stash_type must be 1 (float32)", f"it is {stash_type}")
-    return np.asarray(x, np.float32)
-
-
-def _infer_layer_norm(at: Inference) -> Inferred:
-    x = at.shape(0)
-    axis = axis_of(at.attributes["axis"], len(x))
-    statistics = (*x[:axis], *(1,) * (len(x) - axis))
-    return [(at.dtype(0), x), (DType.FLOAT32, statistics), (DType.FLOAT32, statistics)]
-
-
 def local_response_norm(x: Array, *, size: int, alpha: float, beta: float, bias: float) -> Array:
     """X / (bias + alpha / size * sum of squares over `size` neighbouring channels) ** beta (Krizhevsky 2012, 3.3)."""
     if size < 1:
@@ -172,21 +145,9 @@ INSTANCE_NORM = Operator(
     inputs=("x", "scale", "b"),
     attributes=MappingProxyType({"epsilon": 1e-5}),
     infer=_infer_instance_norm,
-    reference=instance_norm,
+    reference=in_float32(instance_norm),
     agrees_within=Tolerance(relative=1e-4, absolute=1e-5),
     summary="Normalise each channel of each sample by its own statistics.",
-)
-
-LAYER_NORM = Operator(
-    name="LayerNormalization",
-    since=(17,),
-    inputs=("x", "scale", "b?"),
-    outputs=("y", "mean", "inverse_deviation"),
-    attributes=MappingProxyType({"axis": -1, "epsilon": 1e-5, "stash_type": 1}),
-    infer=_infer_layer_norm,
-    reference=layer_norm,
-    agrees_within=Tolerance(relative=1e-4, absolute=1e-5),
-    summary="Normalise over the last axes.",
 )
 
 LRN = Operator(
@@ -195,7 +156,7 @@ LRN = Operator(
     inputs=("x",),
     attributes=MappingProxyType({"alpha": 1e-4, "beta": 0.75, "bias": 1.0, "size": REQUIRED}),
     infer=same_as(),
-    reference=local_response_norm,
+    reference=in_float32(local_response_norm),
     summary="Divide by the energy of neighbouring channels.",
 )
 
@@ -205,7 +166,7 @@ SOFTMAX = Operator(
     inputs=("x",),
     attributes=MappingProxyType({"axis": -1, "coerced": 0}),
     infer=_infer_softmax,
-    reference=softmax,
+    reference=softmax,  # in x's own precision, as the function bodies that contain it expect
     upgrade=_upgrade_softmax,
     summary="Exponentials that sum to 1 along an axis; with `coerced`, over all axes from there on (before opset 13).",
 )
@@ -222,4 +183,4 @@ LOG_SOFTMAX = Operator(
     summary="Logarithm of Softmax.",
 )
 
-OPERATORS = (BATCH_NORM, INSTANCE_NORM, LAYER_NORM, LRN, SOFTMAX, LOG_SOFTMAX)
+OPERATORS = (BATCH_NORM, INSTANCE_NORM, LRN, SOFTMAX, LOG_SOFTMAX)

@@ -33,6 +33,7 @@ from alula.engine.operators import (
     internal,
     internal_spatial,
     join,
+    layer_norms,
     loss,
     matmul,
     move,
@@ -50,6 +51,9 @@ from alula.engine.operators import (
     scan,
     sequence,
     shape,
+    spectrum,
+    text,
+    tfidf,
     tile,
     trigonometry,
 )
@@ -61,9 +65,9 @@ NEWEST_OPSET = 28
 
 _FILES = (
     activation, activation_more, arithmetic, attention, bitwise, boxes, chance, compare, constant, control, conv,
-    convert, crop, cumulate, deform, einsum, found, grid, indexed, internal, internal_spatial, join, loss, matmul,
-    move, normalise, norms, pad, pattern, pick, pool, recurrent_attention, reduce, resize, roi, rounding, scan,
-    sequence, shape, tile, trigonometry,
+    convert, crop, cumulate, deform, einsum, found, grid, indexed, internal, internal_spatial, join, layer_norms,
+    loss, matmul, move, normalise, norms, pad, pattern, pick, pool, recurrent_attention, reduce, resize, roi,
+    rounding, scan, sequence, shape, spectrum, text, tfidf, tile, trigonometry,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
