@@ -14,7 +14,7 @@ from alula.engine.passes.fuse_group_norm import fuse_group_norm
 from alula.engine.passes.fuse_layer_norm import fuse_layer_norm
 from alula.engine.passes.fuse_rms_norm import fuse_rms_norm
 
-_ALL = (fuse_rms_norm, fuse_layer_norm, fuse_group_norm)
+_ALL = (fuse_layer_norm, fuse_rms_norm, fuse_group_norm)
 _SHAPE = (2, 3, 4, 5)
 _LAST, _CHANNELS = (-1,), (1,)
 

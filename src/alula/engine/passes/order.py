@@ -39,6 +39,8 @@ from alula.engine.passes.fuse_mish import fuse_mish
 from alula.engine.passes.fuse_rms_norm import fuse_rms_norm
 from alula.engine.passes.fuse_swish import fuse_swish
 from alula.engine.passes.lift_lines import lift_lines
+from alula.engine.passes.lower_affine_grid import lower_affine_grid
+from alula.engine.passes.lower_conv_transpose import lower_conv_transpose
 from alula.engine.passes.lower_volumes import lower_volumes
 from alula.engine.passes.merge_reshapes import merge_reshapes
 from alula.engine.passes.merge_transposes import merge_transposes
@@ -46,6 +48,7 @@ from alula.engine.passes.reduce_to_global_pool import reduce_to_global_pool
 from alula.engine.passes.resolve_auto_pad import resolve_auto_pad
 from alula.engine.passes.resolve_cast_like import resolve_cast_like
 from alula.engine.passes.sink_transposes import sink_transposes
+from alula.engine.passes.split_resize import split_resize
 from alula.engine.passes.upgrade_operators import upgrade_operators
 
 PASSES = (
@@ -65,14 +68,18 @@ PASSES = (
     node_pass(fuse_swish),
     node_pass(fuse_gelu),
     node_pass(fuse_mish),
-    node_pass(fuse_rms_norm),
     node_pass(fuse_layer_norm),
+    # Behind layer norms, whose centred values are divided by their root mean square.
+    node_pass(fuse_rms_norm),
     node_pass(fuse_group_norm),
     node_pass(resolve_auto_pad),
     node_pass(fold_pads, repeat=True),
     node_pass(reduce_to_global_pool),
     node_pass(fold_batch_norm),
     node_pass(fold_scale),
+    node_pass(lower_affine_grid),
+    node_pass(lower_conv_transpose),
+    node_pass(split_resize),
     node_pass(fuse_matmul, repeat=True),
     node_pass(fuse_convolution),
     node_pass(fuse_conv_transpose),
