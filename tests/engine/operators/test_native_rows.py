@@ -157,3 +157,123 @@ def test_indices_known_to_lead_outside_are_left_to_the_host(target: str) -> None
     plan = planned(posed("Gather", (floats(1, 2), np.array([2])), (1,), {}), target_named(target))
 
     assert not any(isinstance(step, NativeStep) for step in plan.steps)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("op", ["ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp", "ReduceLogSum"])
+@pytest.mark.parametrize("axes", [(0,), (2,), (0, 2)])
+def test_norms_and_logarithms_are_reduced_natively(op: str, axes: tuple[int, ...], target: str, tmp_path: Path) -> None:
+    """Rule: as sums, with what is done to each element and to the sum."""
+    inputs = (reals(3, 4, 5, low=0.1), np.asarray(axes))
+
+    compared(posed(op, inputs, (1,), {"keepdims": 0}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceL1", "ReduceMean"])
+def test_no_axes_may_mean_no_reduction(op: str, target: str, tmp_path: Path) -> None:
+    """Rule: left-out axes are all, or with `noop_with_empty_axes` none."""
+    inputs = (reals(3, 4),)
+
+    for noop in (0, 1):
+        compared(posed(op, inputs, (), {"noop_with_empty_axes": noop}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_computed_indices_pick_elements(axis: int, target: str, tmp_path: Path) -> None:
+    """Rule: indices may be fed; they may be fewer than the elements on other axes."""
+    inputs = (reals(3, 4, 5), np.array([[[0, -1, 2], [1, -3, 0]]], np.int64))
+
+    compared(posed("GatherElements", inputs, (), {"axis": axis}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize(("indices", "batch"), [
+    ([[0, 1], [-1, -2]], 0), ([[2], [0]], 0), ([[[1], [0]], [[3], [-1]]], 1), ([0, 2, -1], 0),
+])  # fmt: skip
+def test_computed_tuples_pick_slices(indices: Any, batch: int, target: str, tmp_path: Path) -> None:
+    """Rule: slices, or elements, behind shared axes or not."""
+    inputs = (reals(2 if batch else 3, 4, 5), np.asarray(indices))
+
+    compared(posed("GatherND", inputs, (), {"batch_dims": batch}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("reduction", ["none", "add", "mul", "max", "min"])
+def test_updates_are_scattered_natively(reduction: str, target: str, tmp_path: Path) -> None:
+    """Rule: what is not named stays; what is named twice is updated twice."""
+    tuples = np.array([[0, 1], [-1, -2], [0, 1]])
+    elements = np.array([[0, -1], [1, 1]])
+    slices = (reals(3, 4, 5), tuples, reals(3, 5))
+    single = (reals(3, 4), elements, reals(2, 2))
+
+    compared(posed("ScatterND", slices, (), {"reduction": reduction}), slices, target, tmp_path)
+    for axis in (0, 1):
+        compared(posed("ScatterElements", single, (), {"reduction": reduction, "axis": axis}), single, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("op", ["ArgMax", "ArgMin"])
+@pytest.mark.parametrize("attributes", [{}, {"axis": -1, "keepdims": 0}, {"axis": 1, "select_last_index": 1}])
+def test_places_of_extremes_are_native(op: str, attributes: dict[str, int], target: str, tmp_path: Path) -> None:
+    """Rule: of floats and of token numbers."""
+    for x in (reals(3, 4, 17), np.arange(-30, 30, dtype=np.int32).reshape(3, 4, 5) % 7):
+        compared(posed(op, (x,), (), attributes), (x,), target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("axis", [0, -1])
+def test_hot_places_are_native(axis: int, target: str, tmp_path: Path) -> None:
+    """Rule: indices may be fed, the depth must be known."""
+    inputs = (np.array([[0, -1, 9], [2, 1, -9]]), np.asarray(4), np.array([0.5, 2], np.float32))
+
+    compared(posed("OneHot", inputs, (1,), {"axis": axis}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("upper", [0, 1])
+def test_triangles_are_native(upper: int, target: str, tmp_path: Path) -> None:
+    """Rule: causal masks; the diagonal may be fed."""
+    inputs = (reals(2, 5, 6), np.asarray(1))
+
+    compared(posed("Trilu", inputs[:1], (), {"upper": upper}), inputs[:1], target, tmp_path)
+    for known in ((), (1,)):
+        compared(posed("Trilu", inputs, known, {"upper": upper}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("axis", [0, 1])
+def test_running_sums_are_native(axis: int, target: str, tmp_path: Path) -> None:
+    """Rule: positions of tokens are running sums of masks."""
+    for x in (reals(3, 7), np.array([[1, 1, 0], [0, 1, 1]])):
+        inputs = (x, np.asarray(axis))
+
+        compared(posed("CumSum", inputs, (1,), {"exclusive": 1, "reverse": axis}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+def test_sequences_are_turned_natively(target: str, tmp_path: Path) -> None:
+    """Rule: lengths may be fed."""
+    inputs = (reals(4, 3, 5), np.array([0, 2, 4]))
+
+    compared(posed("ReverseSequence", inputs, (), {}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_rows_are_divided_by_their_mean_square_natively(axis: int, target: str, tmp_path: Path) -> None:
+    """Rule: no mean is taken off, there is no shift."""
+    x = reals(2, 5, 37)
+    inputs = (x, reals(*x.shape[axis:]))
+
+    compared(posed("RMSNormalization", inputs, (1,), {"axis": axis, "epsilon": 1e-3}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("groups", [1, 2, 3, 6])
+def test_groups_are_normalised_natively(groups: int, target: str, tmp_path: Path) -> None:
+    """Rule: from one group for all channels to one for each."""
+    inputs = (reals(2, 6, 5, 7), reals(6), reals(6, low=-1))
+
+    compared(posed("GroupNormalization", inputs, (1, 2), {"num_groups": groups}), inputs, target, tmp_path)

@@ -12,7 +12,13 @@ from alula.engine.graph.nodes import INTERNAL
 from alula.engine.kernels.call import Select
 from alula.engine.operators.native_convolution import select_convolution
 from alula.engine.operators.native_elementwise import select_elementwise, select_pack, select_unpack
-from alula.engine.operators.native_index import select_gather
+from alula.engine.operators.native_index import (
+    select_gather,
+    select_gather_elements,
+    select_gather_nd,
+    select_scatter_elements,
+    select_scatter_nd,
+)
 from alula.engine.operators.native_matmul import select_matmul
 from alula.engine.operators.native_move import (
     select_concat,
@@ -22,8 +28,21 @@ from alula.engine.operators.native_move import (
     select_split,
     select_transpose,
 )
-from alula.engine.operators.native_norm import select_instance_norm, select_layer_norm
+from alula.engine.operators.native_norm import (
+    select_group_norm,
+    select_instance_norm,
+    select_layer_norm,
+    select_rms_norm,
+)
 from alula.engine.operators.native_normalise import select_lrn
+from alula.engine.operators.native_pick import (
+    select_arg,
+    select_one_hot,
+    select_reverse_sequence,
+    select_running,
+    select_top_k,
+    select_trilu,
+)
 from alula.engine.operators.native_pool import (
     select_average_pool,
     select_global_average_pool,
@@ -41,7 +60,7 @@ from alula.engine.operators.native_spatial_move import (
 )
 from alula.engine.operators.native_spatial_resize import select_resample
 from alula.engine.operators.native_spatial_sample import select_grid_sample, select_roi_align
-from alula.engine.operators.native_spatial_transposed import select_convolution_transposed
+from alula.engine.operators.native_spatial_transposed import select_col2im, select_convolution_transposed
 
 SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
     {
@@ -70,6 +89,7 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "CenterCropPad"): select_center_crop_pad,
         ("", "Tile"): select_tile,
         ("", "RoiAlign"): select_roi_align,
+        ("", "Col2Im"): select_col2im,
         ("", "GridSample"): select_grid_sample,
         ("", "DepthToSpace"): select_depth_to_space,
         ("", "SpaceToDepth"): select_space_to_depth,
@@ -80,5 +100,24 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "ReduceMin"): select_reduce,
         ("", "ReduceProd"): select_reduce,
         ("", "Gather"): select_gather,
+        ("", "GatherElements"): select_gather_elements,
+        ("", "GatherND"): select_gather_nd,
+        ("", "ScatterND"): select_scatter_nd,
+        ("", "ScatterElements"): select_scatter_elements,
+        ("", "ArgMax"): select_arg,
+        ("", "ArgMin"): select_arg,
+        ("", "TopK"): select_top_k,
+        ("", "OneHot"): select_one_hot,
+        ("", "Trilu"): select_trilu,
+        ("", "CumSum"): select_running,
+        ("", "CumProd"): select_running,
+        ("", "ReverseSequence"): select_reverse_sequence,
+        ("", "ReduceL1"): select_reduce,
+        ("", "ReduceL2"): select_reduce,
+        ("", "ReduceLogSum"): select_reduce,
+        ("", "ReduceLogSumExp"): select_reduce,
+        ("", "ReduceSumSquare"): select_reduce,
+        ("", "RMSNormalization"): select_rms_norm,
+        ("", "GroupNormalization"): select_group_norm,
     }
 )

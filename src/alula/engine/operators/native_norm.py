@@ -32,12 +32,16 @@ def select_rms_norm(at: Selection) -> tuple[KernelCall, ...] | None:
 
 def select_instance_norm(at: Selection) -> tuple[KernelCall, ...] | None:
     """A row is one channel of one sample."""
-    return _by_channel(at, static(at.value(0).shape or ())[1])
+    channels = static(at.value(0).shape or ())[1]
+    return _by_channel(at, channels, channels)
 
 
 def select_group_norm(at: Selection) -> tuple[KernelCall, ...] | None:
-    """A row is one group of channels of one sample."""
-    return _by_channel(at, at.node.integer("num_groups")) if at.node.integer("stash_type", 1) == 1 else None
+    """A row is one group of channels of one sample; parameters by channel, or before opset 21 by group."""
+    groups = at.node.integer("num_groups")
+    if at.node.integer("stash_type", 1) != 1:
+        return None
+    return _by_channel(at, groups, groups if at.node.integer("by_group") else static(at.value(0).shape or ())[1])
 
 
 def _last_axes(at: Selection, *, centred: bool) -> tuple[KernelCall, ...] | None:
@@ -50,12 +54,13 @@ def _last_axes(at: Selection, *, centred: bool) -> tuple[KernelCall, ...] | None
     return _call(at, NormaliseRows(rows, length, 1, 1, epsilon, centred, scaled=True, shifted=shifted))
 
 
-def _by_channel(at: Selection, groups: int) -> tuple[KernelCall, ...] | None:
+def _by_channel(at: Selection, groups: int, parameters: int) -> tuple[KernelCall, ...] | None:
     shape = static(at.value(0).shape or ())
-    if len(shape) < _CHANNEL_RANK or groups < 1 or shape[1] % groups or not _fits(at, (shape[1],)):
+    if len(shape) < _CHANNEL_RANK or groups < 1 or shape[1] % groups or not _fits(at, (parameters,)):
         return None
-    channels, pixels = shape[1] // groups, math.prod(shape[2:])
-    return _call(at, NormaliseRows(shape[0] * groups, channels, pixels, groups, at.node.real("epsilon", _EPSILON)))
+    each = parameters // groups
+    pixels = math.prod(shape[1:]) // parameters
+    return _call(at, NormaliseRows(shape[0] * groups, each, pixels, groups, at.node.real("epsilon", _EPSILON)))
 
 
 def _fits(at: Selection, wanted: tuple[int, ...]) -> bool:
