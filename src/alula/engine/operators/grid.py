@@ -30,9 +30,7 @@ def affine_grid(theta: Array, size: Array, *, align_corners: int) -> Array:
     """The places, in [-1, 1], that the pixels of an output of `size` come from: theta times (x, y, ..., 1)."""
     sizes = _grid_sizes(theta.shape, integers(size))
     wide = widened(theta)
-    axes = [_centres(count, align_corners).astype(wide.dtype) for count in sizes]
-    points = np.stack([*reversed(np.meshgrid(*axes, indexing="ij")), np.ones(sizes, wide.dtype)], -1)
-    grid = np.matmul(points.reshape(1, -1, len(sizes) + 1), wide.transpose(0, 2, 1))
+    grid = np.matmul(grid_points(sizes, align_corners).astype(wide.dtype), wide.transpose(0, 2, 1))
     return np.asarray(grid.reshape(len(theta), *sizes, len(sizes)), theta.dtype)
 
 
@@ -44,6 +42,13 @@ def _grid_sizes(theta: Shape, size: tuple[int, ...]) -> tuple[int, ...]:
     if not agree(theta[0], size[0]) or min(size) < 0:
         raise Mismatch(f"size must begin with {theta[0]}", f"it is {list(size)}")
     return size[2:]
+
+
+def grid_points(sizes: tuple[int, ...], align_corners: int) -> Array:
+    """(x, y, ..., 1) of every pixel, the last axis first: float32 [pixels, axes + 1]."""
+    axes = [_centres(count, align_corners) for count in sizes]
+    points = np.stack([*reversed(np.meshgrid(*axes, indexing="ij")), np.ones(sizes)], -1)
+    return points.reshape(-1, len(sizes) + 1).astype(np.float32)
 
 
 def _centres(count: int, align_corners: int) -> Array:

@@ -11,12 +11,16 @@ from itertools import product
 
 import numpy as np
 
+from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape, static
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.kernels.call import KernelCall, Selection
+from alula.engine.kernels.col2im import Col2Im
 from alula.engine.kernels.convolution import Convolution, Window, pack_convolution
 from alula.engine.kernels.place import Place
+from alula.engine.operators.common import integers
 from alula.engine.operators.phases import Phase, phases_of, zeros_around
+from alula.engine.operators.window import output_sizes, window_of
 
 _AXES = 2
 # Each phase is code of its own: beyond this many, strides are so large that few taps are left for each.
@@ -27,8 +31,8 @@ Pads = tuple[int, int, int, int]
 
 def transposed_zeros(node: Node, weights: Array, x: Shape, y: Shape) -> Pads | None:
     """Zeros that x needs around it (top, left, bottom, right); None where kernels cannot run the node."""
-    axes = _phases(node, weights.shape, y)
-    if weights.ndim != _AXES + 2 or weights.dtype != np.float32 or axes is None:
+    axes = _phases(node, weights.shape, y) if weights.ndim == _AXES + 2 and weights.dtype == np.float32 else None
+    if axes is None:
         return None
     sides = [zeros_around(axis, size) for axis, size in zip(axes, static(x)[2:], strict=True)]
     return sides[0][0], sides[1][0], sides[0][1], sides[1][1]
@@ -86,3 +90,22 @@ def _call(at: Selection, phases: Sequence[Phase], weights: Array) -> KernelCall:
     packed = pack_convolution(kernel, part, at.constant(2))
     flops = 2 * batch * rows.count * columns.count * math.prod(part.shape)
     return KernelCall(kernel, (at.node.inputs[0], *at.node.inputs[3:], packed), (at.node.output,), flops)
+
+
+def select_col2im(at: Selection) -> tuple[KernelCall, ...] | None:
+    """Over two axes, with both shapes constant."""
+    value, sizes, block = at.value(0), at.constant(1), at.constant(2)
+    if value.dtype is not DType.FLOAT32 or value.block or sizes is None or block is None or sizes.size != _AXES:
+        return None
+    attributes = {name: at.node.ints(name) for name in ("strides", "dilations", "pads")}
+    window = window_of(integers(block), attributes)
+    blocks, shape = static(output_sizes(window, integers(sizes))), static(at.result().shape or ())
+    if not math.prod(shape):
+        return None
+    rows, columns = zip(
+        shape[2:], window.kernel, blocks, window.strides, window.dilations, (window.pads[0][0], window.pads[1][0]),
+        strict=True,
+    )  # fmt: skip
+    size, kernel, count, strides, dilations, pads = zip(rows, columns, strict=True)
+    record = Col2Im(shape[0] * shape[1], kernel, count, size, strides, dilations, pads)
+    return (KernelCall(record, (value.name,), (at.node.output,), math.prod(static(value.shape or ()))),)

@@ -8,6 +8,7 @@ In: a convolution or pool of rank 5 with static shapes. Out: nodes of rank 4 bet
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ _RANK = 5
 _POOLS = frozenset({"MaxPool", "AveragePool"})
 _GLOBAL = frozenset({"GlobalMaxPool", "GlobalAveragePool"})
 # Channels before planes, and planes before channels.
-_SWAP = (0, 2, 1, 3, 4)
+PLANES_FIRST = (0, 2, 1, 3, 4)
 
 
 def lower_volumes(editor: GraphEditor, node: Node) -> Rewrite | None:
@@ -88,25 +89,47 @@ def _convolution(sketch: Sketch, node: Node, weights: Array) -> Rewrite:
         "epilogue": node.formula("epilogue"),
     }
     shape = (n * planes, outputs, rows, columns)
-    extras = [sketch.reshape(sketch.transpose(extra, _SWAP), shape) for extra in node.inputs[3:]]
+    extras = [sketch.reshape(sketch.transpose(extra, PLANES_FIRST), shape) for extra in node.inputs[3:]]
     flat = weights.swapaxes(1, 2).reshape(outputs, -1, *weights.shape[3:])
     inputs = (x, sketch.constant(flat), node.input(2), *extras)
     y = sketch.node("FusedConv", inputs, shape, INTERNAL, **attributes)
-    return sketch.finish(sketch.transpose(sketch.reshape(y, (n, planes, outputs, rows, columns)), _SWAP))
+    return sketch.finish(sketch.transpose(sketch.reshape(y, (n, planes, outputs, rows, columns)), PLANES_FIRST))
 
 
 def _neighbours(sketch: Sketch, node: Node, taps: int, planes: int) -> str:
-    """[N planes, taps C, H, W]: for every output plane the input planes under its taps, group by group."""
-    n, channels, _, height, width = sketch.shape(node.inputs[0])
-    groups, pads = node.integer("group", 1), node.ints("pads")
-    x = sketch.transpose(node.inputs[0], _SWAP)
-    depth = sketch.shape(x)[1] + pads[0] + pads[3]
-    if pads[0] or pads[3]:
-        amounts = np.asarray([0, pads[0], 0, 0, 0, 0, pads[3], 0, 0, 0], np.int64)
-        x = sketch.node("Pad", (x, sketch.constant(amounts)), (n, depth, channels, height, width), mode="constant")
+    pads, step, dilation = node.ints("pads"), node.ints("strides")[0], node.ints("dilations")[0]
+    x = padded_planes(sketch, node.inputs[0], (pads[0], pads[3]))
+    starts = [tap * dilation for tap in range(taps)]
+    return neighbours(sketch, x, starts, (planes, step), node.integer("group", 1))
+
+
+def padded_planes(sketch: Sketch, name: str, zeros: tuple[int, int]) -> str:
+    """[N, C, D, H, W] as [N, D, C, H, W] with planes of zeros before and behind."""
+    x = sketch.transpose(name, PLANES_FIRST)
+    n, depth, *plane = sketch.shape(x)
+    if not any(zeros):
+        return x
+    amounts = np.asarray([0, zeros[0], 0, 0, 0, 0, zeros[1], 0, 0, 0], np.int64)
+    return sketch.node("Pad", (x, sketch.constant(amounts)), (n, depth + sum(zeros), *plane), mode="constant")
+
+
+def neighbours(sketch: Sketch, x: str, starts: Sequence[int], walk: tuple[int, int], groups: int) -> str:
+    """For each of some planes several input planes side by side as channels, group by group.
+
+    Args:
+        sketch: where nodes are added.
+        x: [N, D, C, H, W].
+        starts: the planes that the first result takes, in the order of the channels.
+        walk: how many results, and how many planes further each of them begins.
+        groups: channels are parted into these first.
+
+    Returns:
+        [N results, starts C, H, W].
+    """
+    n, depth, channels, height, width = sketch.shape(x)
+    planes, step = walk
     parts = []
-    for tap in range(taps):
-        start, step = tap * node.ints("dilations")[0], node.ints("strides")[0]
+    for start in starts:
         bounds = [start, start + (planes - 1) * step + 1, 1, step]
         part = x
         if bounds != [0, depth, 1, 1]:
@@ -114,7 +137,7 @@ def _neighbours(sketch: Sketch, node: Node, taps: int, planes: int) -> str:
             part = sketch.node("Slice", (x, *names), (n, planes, channels, height, width))
         parts.append(sketch.reshape(part, (n * planes, groups, channels // groups, height, width)))
     joined = parts[0]
-    if taps > 1:
-        shape = (n * planes, groups, taps * channels // groups, height, width)
+    if len(parts) > 1:
+        shape = (n * planes, groups, len(parts) * channels // groups, height, width)
         joined = sketch.node("Concat", parts, shape, axis=2)
-    return sketch.reshape(joined, (n * planes, taps * channels, height, width))
+    return sketch.reshape(joined, (n * planes, len(parts) * channels, height, width))

@@ -41,6 +41,7 @@ from alula.engine.passes.fuse_swish import fuse_swish
 from alula.engine.passes.lift_lines import lift_lines
 from alula.engine.passes.lower_affine_grid import lower_affine_grid
 from alula.engine.passes.lower_conv_transpose import lower_conv_transpose
+from alula.engine.passes.lower_transposed_volumes import lower_transposed_volumes
 from alula.engine.passes.lower_volumes import lower_volumes
 from alula.engine.passes.merge_reshapes import merge_reshapes
 from alula.engine.passes.merge_transposes import merge_transposes
@@ -87,6 +88,7 @@ PASSES = (
     node_pass(fuse_chain, repeat=True),
     node_pass(fuse_epilogue, repeat=True),
     node_pass(lower_volumes),
+    node_pass(lower_transposed_volumes),
     node_pass(lift_lines),
 )
 

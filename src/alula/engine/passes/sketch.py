@@ -55,6 +55,9 @@ class Sketch:
         """The same elements under another shape; an earlier view of a value of that shape is undone instead."""
         if self.shape(name) == tuple(shape):
             return name
+        array = self._editor.constant(name)
+        if array is not None:
+            return self.constant(array.reshape(shape))
         maker = self._editor.producer_of(name)
         if (
             maker is not None
