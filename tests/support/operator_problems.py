@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from support import problems_elements, problems_indices, problems_reductions, problems_spatial
+from support import problems_elements, problems_indices, problems_reductions, problems_sequential, problems_spatial
 from support.problem import (
     EXTREMES,
     X3,
@@ -398,4 +398,5 @@ PROBLEMS: Sequence[Problem] = (
     *_moves(), *_resamplings(), *_picks(), *_constants(), *problems_spatial.PROBLEMS,
     *problems_elements.PROBLEMS, *problems_reductions.PROBLEMS,
     *problems_indices.PROBLEMS,
+    *problems_sequential.PROBLEMS,
 )  # fmt: skip

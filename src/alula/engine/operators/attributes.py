@@ -36,6 +36,8 @@ def attributes_of(operator: Operator, node: Node) -> dict[str, Any]:
 def _typed(value: Any, default: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
+    if isinstance(value, tuple) and any(isinstance(item, bytes) for item in value):
+        return tuple(_typed(item, None) for item in value)
     if isinstance(default, float) and isinstance(value, int):
         return float(value)
     return value

@@ -64,7 +64,7 @@ def _infer_layer_norm(at: Inference) -> Inferred:
 def _check_affine(at: Inference, rank: int) -> None:
     """Scale and shift must broadcast to x."""
     x = at.shape(0)
-    for index in range(1, len(at.inputs)):
+    for index in filter(at.has, range(1, len(at.inputs))):
         joint = broadcast_shapes(x, at.shape(index))
         if len(joint) != rank or not all(map(agree, joint, x)):
             raise Mismatch(f"scale and shift must broadcast to {show(x)}", f"one is {show(at.shape(index))}")

@@ -43,6 +43,7 @@ from alula.engine.operators import (
     pattern,
     pick,
     pool,
+    recurrent,
     recurrent_attention,
     reduce,
     resize,
@@ -66,8 +67,8 @@ NEWEST_OPSET = 28
 _FILES = (
     activation, activation_more, arithmetic, attention, bitwise, boxes, chance, compare, constant, control, conv,
     convert, crop, cumulate, deform, einsum, found, grid, indexed, internal, internal_spatial, join, layer_norms,
-    loss, matmul, move, normalise, norms, pad, pattern, pick, pool, recurrent_attention, reduce, resize, roi,
-    rounding, scan, sequence, shape, spectrum, text, tfidf, tile, trigonometry,
+    loss, matmul, move, normalise, norms, pad, pattern, pick, pool, recurrent, recurrent_attention, reduce, resize,
+    roi, rounding, scan, sequence, shape, spectrum, text, tfidf, tile, trigonometry,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
