@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from support import problems_elements, problems_indices, problems_reductions, problems_sequential, problems_spatial
+from support import (
+    problems_elements,
+    problems_indices,
+    problems_reductions,
+    problems_sequential,
+    problems_signals,
+    problems_spatial,
+)
 from support.problem import (
     EXTREMES,
     X3,
@@ -399,4 +406,5 @@ PROBLEMS: Sequence[Problem] = (
     *problems_elements.PROBLEMS, *problems_reductions.PROBLEMS,
     *problems_indices.PROBLEMS,
     *problems_sequential.PROBLEMS,
+    *problems_signals.PROBLEMS,
 )  # fmt: skip
