@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
 
     settings = settings_of(options)
     if options.stage == "plan" and is_plan_file(options.model):
-        print(plan_file_text(options.model), end="")
+        print(plan_file_text(options.model, parse_shapes(options.shape)), end="")
         return 0
     from alula.engine.sessions.compiler import CompileOptions, import_limits
     from alula.workbench.stages import stage_text

@@ -40,16 +40,16 @@ def test_a_small_model_as_text() -> None:
 
 
 GOLDEN = """
-plan model for x86-64-v4: 6 steps, 0 of them host
+plan model for x86-64-v4: 6 steps native, 0 host
   weights 27.4K, arena 8.5K, scratch 0.0K a worker
   input x float32 [1, 3, 8, 8]
-        kernel                units     MFLOP     moved  step
-     0  copy                     36      0.00      1.9K  x.pad1_1_1_1
-     1  convolution               4      0.02      6.7K  conv0
-     2  copy                     28      0.00      6.5K  v1.pad1_1_1_1
-     3  convolution               4      0.12     31.1K  conv2
-     4  global average pool       2      0.00      2.1K  globalaveragepool4
-     5  matmul                    1      0.00      1.4K  gemm6
+        runs   kernel                units     MFLOP     moved  step
+     0  native copy                     36      0.00      1.9K  x.pad1_1_1_1
+     1  native convolution               4      0.02      6.7K  conv0
+     2  native copy                     28      0.00      6.5K  v1.pad1_1_1_1
+     3  native convolution               4      0.12     31.1K  conv2
+     4  native global average pool       2      0.00      2.1K  globalaveragepool4
+     5  native matmul                    1      0.00      1.4K  gemm6
   output v6 float32 [1, 5]
 """
 

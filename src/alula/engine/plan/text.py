@@ -9,21 +9,21 @@ from alula.engine.plan.records import NativeStep, Plan
 
 
 def show_plan(plan: Plan) -> str:
-    """The whole plan; host steps say why no kernel runs them."""
+    """The whole plan; each step says whether it is native, and a host step why it is not."""
     native = sum(isinstance(step, NativeStep) for step in plan.steps)
     weights = sum(array.nbytes for array in plan.weights)
     lines = [
-        f"plan {plan.name} for {plan.target.name}: {len(plan.steps)} steps, {len(plan.steps) - native} of them host",
+        f"plan {plan.name} for {plan.target.name}: {native} steps native, {len(plan.steps) - native} host",
         f"  weights {_size(weights)}, arena {_size(plan.arena_bytes)}, scratch {_size(plan.scratch_bytes)} a worker",
         *(f"  input {spec}" for spec in plan.inputs),
-        f"  {'':>4}  {'kernel':<20} {'units':>6} {'MFLOP':>9} {'moved':>9}  step",
+        f"  {'':>4}  {'runs':<6} {'kernel':<20} {'units':>6} {'MFLOP':>9} {'moved':>9}  step",
     ]
     for index, step in enumerate(plan.steps):
         if isinstance(step, NativeStep):
             kernel, units = step.kernel.family, step.kernel.units
-            text = f"{kernel:<20} {units:>6} {step.flops / 1e6:>9.2f} {_size(step.bytes):>9}  {step.label}"
+            text = f"native {kernel:<20} {units:>6} {step.flops / 1e6:>9.2f} {_size(step.bytes):>9}  {step.label}"
         else:
-            text = f"{'host ' + step.node.op:<20} {'':>6} {'':>9} {'':>9}  {step.label}: {step.reason}"
+            text = f"host   {step.node.op:<20} {'':>6} {'':>9} {'':>9}  {step.label}: {step.reason}"
         lines.append(f"  {index:>4}  {text}")
     lines += [f"  output {spec}" for spec in plan.outputs]
     return "\n".join([*lines, ""])

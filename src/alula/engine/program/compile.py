@@ -34,7 +34,8 @@ def compile_text(text: str, target: Target) -> bytes:
     machine = _machine(target)
     head = f'target datalayout = "{machine.target_data}"\ntarget triple = "{target.triple}"\n'
     try:
-        with llvm.parse_assembly(head + text) as module:
+        # A context of its own: the global one keeps every type and constant that it ever saw.
+        with llvm.create_context() as context, llvm.parse_assembly(head + text, context) as module:
             module.verify()
             return bytes(machine.emit_object(module))
     except RuntimeError as error:
