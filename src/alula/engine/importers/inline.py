@@ -33,7 +33,8 @@ def inline_functions(graph: Graph, functions: Mapping[Key, Function], limits: Im
         LimitError: the graph would grow beyond the limit.
     """
     sizes = _Sizes(functions, limits, graph.name)
-    sizes.of_nodes(graph.nodes, ())
+    if functions:
+        sizes.of_nodes(graph.nodes, ())
     opsets = dict(graph.opsets)
     for key in sizes.reached:
         _join_opsets(functions, functions[key], opsets)

@@ -16,13 +16,13 @@ from alula.engine.graph.nodes import Array
 from alula.engine.importers.wire import FIXED32, FIXED64, LENGTH, VARINT, Span, Wire, signed
 
 
-class Kind(enum.Enum):
-    """What a field holds: the wire type of one element, and whether elements may come packed."""
+class Kind(enum.IntEnum):
+    """What a field holds: the wire type of one element. All but bytes may come packed, with a length in front."""
 
-    INT = (VARINT, True)
-    FLOAT = (FIXED32, True)
-    DOUBLE = (FIXED64, True)
-    BYTES = (LENGTH, False)
+    INT = VARINT
+    FLOAT = FIXED32
+    DOUBLE = FIXED64
+    BYTES = LENGTH
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class FieldType:
     name: str
     kind: Kind = Kind.BYTES
     most: int = 1_000_000
+    wires: frozenset[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look the wire types up once: files have very many fields."""
+        object.__setattr__(self, "wires", frozenset({int(self.kind), LENGTH}))
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ class Record:
 
     def spans(self, name: str) -> list[Span]:
         """The places of a repeated message, text or bytes field."""
-        return [value for value in self.values.get(name, ()) if isinstance(value, tuple)]
+        values = self.values.get(name)
+        return [value for value in values if isinstance(value, tuple)] if values else []
 
     def one(self, name: str) -> Span | None:
         """The place of a message or bytes field that may stand once.
@@ -135,9 +141,8 @@ def read_record(wire: Wire, span: Span, kind: MessageType, most: Mapping[str, in
         row = kind.fields.get(number)
         if row is None:
             continue
-        element, packable = row.kind.value
-        if wire_type != element and not (packable and wire_type == LENGTH):
-            raise record.damaged(f"{row.name} with wire type {element}", f"wire type {wire_type}")
+        if wire_type not in row.wires:
+            raise record.damaged(f"{row.name} with wire type {int(row.kind)}", f"wire type {wire_type}")
         values = record.values.setdefault(row.name, [])
         values.append(value)
         if len(values) > row.most or (most is not None and len(values) > most.get(row.name, row.most)):
