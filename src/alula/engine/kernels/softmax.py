@@ -55,7 +55,7 @@ class Softmax:
 
         def row(index: Index, _: Carried) -> Carried:
             offset = f.mul(index, self.axis)
-            emit_row = _emit_log_row if self.logarithm else _emit_row
+            emit_row = _emit_log_row if self.logarithm else emit_row
             emit_row(f, self.axis, f.at("%x", offset), f.at("%y", offset))
             return []
 
@@ -116,7 +116,7 @@ class Softmax:
         f.loop(0, self.axis, 1, scale)
 
 
-def _emit_row(f: Function, length: int, x: str, y: str) -> None:
+def emit_row(f: Function, length: int, x: str, y: str) -> None:
     """One row of neighbouring elements; a row of one register never leaves it."""
     rest = length % f.lanes
     whole = length - rest

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from alula.engine.graph.nodes import INTERNAL
 from alula.engine.kernels.call import Select
+from alula.engine.operators.native_attention import select_attention
 from alula.engine.operators.native_convolution import select_convolution
 from alula.engine.operators.native_elementwise import select_elementwise, select_pack, select_unpack
 from alula.engine.operators.native_index import (
@@ -67,6 +68,7 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         (INTERNAL, "FusedConv"): select_convolution,
         (INTERNAL, "FusedConvTranspose"): select_convolution_transposed,
         (INTERNAL, "FusedMatMul"): select_matmul,
+        (INTERNAL, "ScaledDotProduct"): select_attention,
         (INTERNAL, "Elementwise"): select_elementwise,
         (INTERNAL, "Pack"): select_pack,
         (INTERNAL, "Unpack"): select_unpack,

@@ -49,6 +49,7 @@ from alula.engine.operators import (
     resize,
     roi,
     rounding,
+    scaled_dot_product,
     scan,
     sequence,
     shape,
@@ -68,7 +69,7 @@ _FILES = (
     activation, activation_more, arithmetic, attention, bitwise, boxes, chance, compare, constant, control, conv,
     convert, crop, cumulate, deform, einsum, found, grid, indexed, internal, internal_spatial, join, layer_norms,
     loss, matmul, move, normalise, norms, pad, pattern, pick, pool, recurrent, recurrent_attention, reduce, resize,
-    roi, rounding, scan, sequence, shape, spectrum, text, tfidf, tile, trigonometry,
+    roi, rounding, scaled_dot_product, scan, sequence, shape, spectrum, text, tfidf, tile, trigonometry,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
