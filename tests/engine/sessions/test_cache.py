@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.models import external_model
 from support.pass_graphs import GraphBuilder
+from support.staged import rows_graph
 
 from alula.base.settings import Settings, read_settings
 from alula.engine.importers.onnx_write import write_onnx
 from alula.engine.kernels.target import TARGETS
 from alula.engine.operators.table import NEWEST_OPSET
-from alula.engine.sessions.cache import generator_fingerprint, plan_path
+from alula.engine.sessions.cache import bound_cache, generator_fingerprint, graph_digest, mark_used, plan_path
 from alula.engine.sessions.compiler import CompileOptions, cached_path, compile_cached, import_model
 
 
@@ -121,3 +125,71 @@ def test_the_compiler_itself_is_part_of_the_name() -> None:
     """A new version of alula, or a changed kernel, makes new plans."""
     assert len(generator_fingerprint()) == 64
     assert generator_fingerprint() == generator_fingerprint()
+
+
+def aged(path: Path, size: int, age: float) -> Path:
+    """A file of a size that was used so many seconds ago."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
+    return path
+
+
+def test_the_least_recently_used_files_go_first(tmp_path: Path) -> None:
+    """A service of changing shapes must not fill the disk; models that were fetched are not the cache's to remove."""
+    old, kernel = aged(tmp_path / "plans" / "old.alula", 100, 900), aged(tmp_path / "kernels" / "k.o", 100, 600)
+    used, fresh = aged(tmp_path / "plans" / "used.alula", 100, 800), aged(tmp_path / "plans" / "new.alula", 100, 0)
+    model = aged(tmp_path / "models" / "m.onnx", 1000, 5000)
+    mark_used(used)
+
+    bound_cache(tmp_path, 200)
+
+    assert [path.exists() for path in (old, kernel, used, fresh, model)] == [False, False, True, True, True]
+
+
+def test_the_plan_that_was_just_made_stays(tmp_path: Path) -> None:
+    """Even if it alone is larger than the bound."""
+    kept = aged(tmp_path / "plans" / "large.alula", 1000, 50)
+    other = aged(tmp_path / "plans" / "small.alula", 10, 0)
+
+    bound_cache(tmp_path, 100, kept)
+
+    assert kept.exists()
+    assert not other.exists()
+
+
+def test_an_empty_cache_needs_no_bound(tmp_path: Path) -> None:
+    """Nothing is there at the first compilation."""
+    bound_cache(tmp_path / "nowhere", 1)
+
+
+@pytest.mark.parametrize("change", ["weight", "attribute", "name", "order", "body"])
+def test_all_that_a_graph_computes_is_in_its_digest(change: str) -> None:
+    """Parts of models are named by it: a part that differs must not answer with another one's plan."""
+    graph = rows_graph()
+    nodes, constants = list(graph.nodes), dict(graph.constants)
+    if change == "weight":
+        constants["w1"] = constants["w1"] * np.float32(1 + 1e-7)
+    elif change == "attribute":
+        nodes[0] = nodes[0].with_attributes(pads=(1, 1, 1, 2))
+    elif change == "name":
+        nodes[1] = replace(nodes[1], outputs=("other",))
+    elif change == "order":
+        nodes[0] = replace(nodes[0], inputs=("w1", "x"))
+    else:
+        nodes[0] = nodes[0].with_attributes(body=rows_graph(16))
+
+    assert graph_digest(replace(graph, nodes=tuple(nodes), constants=constants)) != graph_digest(graph)
+    assert graph_digest(rows_graph()) == graph_digest(graph)
+
+
+def test_a_source_that_changes_nothing_finds_its_kernels_again(tmp_path: Path) -> None:
+    """Kernels are named by their text: a plan for other options is linked from those that are there."""
+    model, settings = saved(tmp_path), settings_of(tmp_path / "cache")
+    compile_cached(model, CompileOptions(), settings)
+    before = sorted((settings.cache / "kernels").iterdir())
+
+    other = compile_cached(model, CompileOptions(extras={"note": b"x"}), settings)
+
+    assert not other.cached
+    assert sorted((settings.cache / "kernels").iterdir()) == before != []
