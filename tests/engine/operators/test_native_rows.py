@@ -6,6 +6,7 @@ Everything that a plan need not know is fed, so that indices and right-hand side
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.kernels.target import target_named
 from alula.engine.operators.evaluate import evaluate_graph
+from alula.engine.passes.order import optimise
 from alula.engine.plan.records import NativeStep
 from alula.engine.sessions.reference import prepare_reference
 
@@ -277,3 +279,97 @@ def test_groups_are_normalised_natively(groups: int, target: str, tmp_path: Path
     inputs = (reals(2, 6, 5, 7), reals(6), reals(6, low=-1))
 
     compared(posed("GroupNormalization", inputs, (1, 2), {"num_groups": groups}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize(("equation", "shapes"), [
+    ("ij,jk->ik", [(3, 4), (4, 5)]),
+    ("bhqd,bhkd->bhqk", [(2, 3, 5, 4), (2, 3, 7, 4)]),
+    ("bhqk,bkhd->bqhd", [(2, 3, 5, 7), (2, 7, 3, 4)]),
+    ("...ij,...jk", [(2, 3, 4), (4, 5)]),
+    ("bij,jk", [(2, 3, 4), (4, 5)]),
+    ("i,j->ij", [(3,), (4,)]),
+    ("i,i->", [(5,), (5,)]),
+    ("i,i", [(5,), (5,)]),
+    ("ij,ij->ij", [(3, 4), (3, 4)]),
+    ("ij,ij->j", [(3, 4), (3, 4)]),
+    ("ijk,k->ji", [(2, 3, 4), (4,)]),
+    ("ij,kl->jk", [(2, 3), (4, 5)]),
+    ("ij,jk->ik", [(3, 1), (4, 5)]),
+    ("ij,jk,kl->il", [(3, 4), (4, 5), (5, 2)]),
+    ("abcd,bc,de->ae", [(2, 3, 4, 5), (3, 4), (5, 2)]),
+    ("ij->ji", [(3, 4)]),
+    ("ij->ij", [(3, 4)]),
+    ("ij->", [(3, 4)]),
+    ("ijk->k", [(3, 4, 5)]),
+    ("ii->i", [(4, 4)]),
+    ("ii", [(4, 4)]),
+    ("bii->b", [(2, 4, 4)]),
+    ("iji,jk->k", [(3, 4, 3), (4, 5)]),
+    ("...i->...", [(2, 3, 4)]),
+])  # fmt: skip
+def test_sums_over_labels_are_native(equation: str, shapes: list[tuple[int, ...]], target: str, tmp_path: Path) -> None:
+    """Rule: products of matrices, outer products, sums, diagonals; any number of inputs, all of them computed."""
+    inputs = tuple(reals(*shape, low=-1 - index) for index, shape in enumerate(shapes))
+
+    compared(posed("Einsum", inputs, (), {"equation": equation}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("axes", [(0, 2, 3), (1,), (-1, -2)])
+def test_means_and_deviations_are_native(axes: tuple[int, ...], target: str, tmp_path: Path) -> None:
+    """Rule: over any axes."""
+    inputs = (reals(2, 3, 5, 7),)
+
+    compared(posed("MeanVarianceNormalization", inputs, (), {"axes": axes}), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize(("axis", "p"), [(-1, 2), (1, 1), (0, 2)])
+def test_vectors_over_their_norm_are_native(axis: int, p: int, target: str, tmp_path: Path) -> None:
+    """Rule: along any axis; a vector of zeros stays one."""
+    x = reals(3, 4, 5)
+    x[:, 1] = 0
+    x[1] = 0
+
+    compared(posed("LpNormalization", (x,), (), {"axis": axis, "p": p}), (x,), target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("attributes", [{}, {"axis": 0}, {"axis": 1, "coerced": 1}])
+def test_the_winner_is_marked_natively(attributes: dict[str, int], target: str, tmp_path: Path) -> None:
+    """Rule: 1 at the first of the largest."""
+    inputs = (np.round(reals(3, 4, 5)),)
+
+    compared(posed("Hardmax", inputs, (), attributes), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("attributes", [{}, {"axis": 1}, {"axis": -1}])
+def test_known_conditions_are_indices(attributes: dict[str, int], target: str, tmp_path: Path) -> None:
+    """Rule: what a constant condition keeps is known before the run."""
+    inputs = (reals(3, 4, 5), np.array([True, False, True]))
+
+    compared(posed("Compress", inputs, (1,), attributes), inputs, target, tmp_path)
+
+
+@ON_ENDS
+@pytest.mark.parametrize("outputs", [("y",), ("", "y")])
+@pytest.mark.parametrize("largest", [0, 1])
+def test_either_half_of_top_k_may_be_left_out(
+    outputs: tuple[str, ...], largest: int, target: str, tmp_path: Path
+) -> None:
+    """Rule: most models read values or positions, not both."""
+    inputs = (reals(3, 40), np.asarray([5]))
+    graph = posed("TopK", inputs, (1,), {"largest": largest})
+    graph = replace(graph, nodes=(replace(graph.nodes[0], outputs=outputs),))
+
+    compared(graph, inputs, target, tmp_path)
+
+
+def test_a_pattern_of_a_known_shape_is_a_constant() -> None:
+    """Rule: EyeLike reads nothing but the shape and type of its input."""
+    after, _ = optimise(posed("EyeLike", (reals(3, 4),), (), {"k": 1}))
+
+    assert [node.op for node in after.nodes] == ["Identity"]
+    np.testing.assert_array_equal(after.constants[after.nodes[0].inputs[0]], np.eye(3, 4, 1, dtype=np.float32))

@@ -24,11 +24,14 @@ _UNSIGNED = frozenset({DType.UINT32, DType.UINT16, DType.UINT8})
 
 @dataclass(frozen=True)
 class TopK:
-    """Values in order, lower positions first among equals. Operands: x, scratch, values, positions.
+    """Values in order, lower positions first among equals. Operands: x, scratch, [values], [positions].
 
     NaN counts as larger than everything, 0 and -0 as equal. A work unit is one column of one outer position. Each
     element becomes a key, its value's order in the upper half and its position in the lower, so that no two are equal;
     keys are sorted by merging, and runs are cut off after k (D. E. Knuth, The Art of Computer Programming 3, 5.2.4).
+
+    Attributes:
+        values: whether values are wanted; `places` likewise.
     """
 
     dtype: DType
@@ -37,6 +40,8 @@ class TopK:
     inner: int
     count: int
     largest: bool = True
+    values: bool = True
+    places: bool = True
 
     family = "top k"
 
@@ -57,7 +62,7 @@ class TopK:
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
-        f = Function(name, ("x", "s", "values", "places"), target)
+        f = Function(name, ("x", "s", *["values"] * self.values, *["places"] * self.places), target)
         element = element_name(self.dtype)
 
         def unit(index: Index, _: Carried) -> Carried:
@@ -146,10 +151,12 @@ class TopK:
 
         def one(index: Index, _: Carried) -> Carried:
             place = f.op(f"and i64 {_load(f, keys, index)}, 4294967295")
-            value = f.op(f"load {element}, ptr {f.at(x, f.mul(place, self.inner), element)}, align 1")
             here = f.add(start, f.mul(index, self.inner))
-            f.line(f"store {element} {value}, ptr {f.at('%values', here, element)}, align 1")
-            f.line(f"store i64 {place}, ptr {f.at('%places', here, 'i64')}, align 1")
+            if self.values:
+                value = f.op(f"load {element}, ptr {f.at(x, f.mul(place, self.inner), element)}, align 1")
+                f.line(f"store {element} {value}, ptr {f.at('%values', here, element)}, align 1")
+            if self.places:
+                f.line(f"store i64 {place}, ptr {f.at('%places', here, 'i64')}, align 1")
             return []
 
         f.loop(0, self.count, 1, one)

@@ -29,15 +29,14 @@ def select_arg(at: Selection) -> tuple[KernelCall, ...] | None:
 
 
 def select_top_k(at: Selection) -> tuple[KernelCall, ...] | None:
-    """A constant number of elements, of types whose order fits 32 bits; both outputs are wanted."""
+    """A constant number of elements, of types whose order fits 32 bits; either output may be left out."""
     count = at.constant(1)
-    if count is None or len(at.node.outputs) < 2 or not all(at.node.outputs):  # noqa: PLR2004  values and places
+    if count is None or not _plain(at) or at.value(0).dtype not in SORTABLE or not int(count.reshape(-1)[0]):
         return None
-    if not _plain(at) or at.value(0).dtype not in SORTABLE or not int(count.reshape(-1)[0]):
-        return None
-    sizes = _around(at, at.node.integer("axis", -1))
-    kernel = TopK(at.value(0).dtype, *sizes, int(count.reshape(-1)[0]), bool(at.node.integer("largest", 1)))
-    return (KernelCall(kernel, at.node.inputs[:1], at.node.outputs[:2]),)
+    values, places = (bool(name) for name in (*at.node.outputs, "")[:2])
+    sizes, largest = _around(at, at.node.integer("axis", -1)), bool(at.node.integer("largest", 1))
+    kernel = TopK(at.value(0).dtype, *sizes, int(count.reshape(-1)[0]), largest, values, places)
+    return (KernelCall(kernel, at.node.inputs[:1], tuple(filter(None, at.node.outputs))),)
 
 
 def select_one_hot(at: Selection) -> tuple[KernelCall, ...] | None:

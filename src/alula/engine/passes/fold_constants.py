@@ -18,6 +18,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape, is_static, static
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array, Node, Value
+from alula.engine.graph.numpy_dtypes import numpy_dtype
 from alula.engine.operators.chance import RANDOM
 from alula.engine.operators.evaluate import evaluate
 from alula.engine.operators.infer import infer_node
@@ -28,7 +29,7 @@ MOST_GROWTH = 512 << 20
 # Weights that a file describes by one number (ConstantOfShape, Expand) may be as large as real ones.
 MOST_INFLATED = 4 << 30
 _INFLATE = frozenset({"ConstantOfShape", "Expand"})
-_SHAPE_ONLY = frozenset({"Shape", "Size"})
+_SHAPE_ONLY = frozenset({"Shape", "Size", "EyeLike"})
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -108,8 +109,9 @@ class _Work:
     def _arguments(self, node: Node) -> Sequence[Array | None] | None:
         """The arrays to evaluate the node with; None where it has to wait for the run."""
         if node.op in _SHAPE_ONLY and not node.domain:
-            shape = self.values[node.inputs[0]].shape if node.inputs[0] in self.values else None
-            return None if shape is None or not is_static(shape) else [_stand_in(static(shape))]
+            x = self.values.get(node.inputs[0])
+            known = x is not None and x.shape is not None and is_static(x.shape)
+            return [_stand_in(x)] if x is not None and known else None
         if not all(name in self.constants for name in node.inputs if name) or (node.op in RANDOM and not node.domain):
             return None
         return [self.constants[name] if name else None for name in node.inputs]
@@ -142,6 +144,6 @@ def _described(name: str, array: Array) -> Value:
     return Value(name, DType(array.dtype.name), shape)
 
 
-def _stand_in(shape: tuple[int, ...]) -> Array:
-    """An array of a shape that takes no memory."""
-    return np.broadcast_to(np.zeros((), np.bool_), shape)
+def _stand_in(value: Value) -> Array:
+    """An array of the dtype and shape of a value that takes no memory."""
+    return np.broadcast_to(np.zeros((), numpy_dtype(value.dtype)), static(value.shape or ()))

@@ -41,6 +41,9 @@ from alula.engine.passes.fuse_swish import fuse_swish
 from alula.engine.passes.lift_lines import lift_lines
 from alula.engine.passes.lower_affine_grid import lower_affine_grid
 from alula.engine.passes.lower_conv_transpose import lower_conv_transpose
+from alula.engine.passes.lower_einsum import lower_einsum
+from alula.engine.passes.lower_norms import lower_norms
+from alula.engine.passes.lower_picks import lower_picks
 from alula.engine.passes.lower_transposed_volumes import lower_transposed_volumes
 from alula.engine.passes.lower_volumes import lower_volumes
 from alula.engine.passes.merge_reshapes import merge_reshapes
@@ -62,6 +65,9 @@ PASSES = (
     node_pass(drop_identity),
     node_pass(drop_casts, repeat=True),
     node_pass(drop_split_concat),
+    node_pass(lower_einsum),
+    node_pass(lower_norms),
+    node_pass(lower_picks),
     node_pass(merge_reshapes, repeat=True),
     node_pass(sink_transposes, repeat=True),
     node_pass(merge_transposes, repeat=True),

@@ -38,15 +38,23 @@ class Sketch:
     def constant(self, array: Array) -> str:
         """A new constant."""
         name = self._editor.fresh(f"{self._node.output}.constant")
-        self._constants[name] = np.ascontiguousarray(array)
+        self._constants[name] = np.asarray(array, order="C")
         self._values[name] = Value(name, DType(array.dtype.name), array.shape)
         return name
 
-    def node(self, op: str, inputs: Sequence[str], shape: Sequence[int], domain: str = "", **attributes: Any) -> str:
-        """A new node; returns the value that it makes, of the dtype of its first input."""
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        shape: Sequence[int],
+        domain: str = "",
+        dtype: DType | None = None,
+        **attributes: Any,
+    ) -> str:
+        """A new node; returns the value that it makes, by default of the dtype of its first input."""
         name = self._editor.fresh(self._node.output)
         first = self._values.get(inputs[0]) or self._editor.value(inputs[0])
-        self._values[name] = Value(name, first.dtype, tuple(shape))
+        self._values[name] = Value(name, dtype or first.dtype, tuple(shape))
         label = f"{self._node.label} ({op.lower()} {len(self._added)})"
         self._added.append(Node(op, tuple(inputs), (name,), MappingProxyType(attributes), label, domain))
         return name
@@ -86,10 +94,9 @@ class Sketch:
 
     def finish(self, result: str) -> Rewrite:
         """The rewrite; `result` takes the place of the node's output."""
-        last = self._added[-1]
-        if last.output != result:
+        if not self._added or self._added[-1].output != result:
             result = self.node("Identity", (result,), self.shape(result))
-            last = self._added[-1]
+        last = self._added[-1]
         self._values.pop(result)
         named = Node(last.op, last.inputs, (self._node.output,), last.attributes, last.name, last.domain)
         return Rewrite(
