@@ -64,7 +64,7 @@ def prelu(x: Array, slope: Array) -> Array:
 
 
 def _lower_prelu(b: FormulaBuilder, x: Operand, slope: Operand) -> Operand:
-    return b.add(b.max(x, 0.0), b.mul(b.min(x, 0.0), slope))
+    return b.select(b.lt(x, 0.0), b.mul(x, slope), x)
 
 
 def _infer_prelu(at: Inference) -> Inferred:

@@ -12,6 +12,7 @@ import numpy as np
 
 from alula.engine.graph.formula import FormulaBuilder, Operand
 from alula.engine.graph.nodes import Array
+from alula.engine.graph.primitives import REALS
 from alula.engine.operators.activation import swish
 from alula.engine.operators.common import Mismatch, agree, same_as, same_dtypes, show
 from alula.engine.operators.precision import in_float32
@@ -73,7 +74,10 @@ def _lower_thresholded_relu(b: FormulaBuilder, x: Operand, *, alpha: float) -> O
     return b.select(b.lt(alpha, x), x, 0.0)
 
 
-def _lower_shrink(b: FormulaBuilder, x: Operand, *, bias: float, lambd: float) -> Operand:
+def _lower_shrink(b: FormulaBuilder, x: Operand, *, bias: float, lambd: float) -> Operand | None:
+    """Of floats; the bias is one, which integers would have to be added to as floats."""
+    if b.type_of(x) not in REALS:
+        return None
     inner = b.select(b.lt(lambd, x), b.sub(x, bias), 0.0)
     return b.select(b.lt(x, -lambd), b.add(x, bias), inner)
 

@@ -16,7 +16,9 @@ from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.graph.numpy_dtypes import dtype_of, numpy_dtype
 from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
+from alula.engine.graph.primitives import INTEGERS, REALS
 from alula.engine.operators.common import Mismatch, Refusal
+from alula.engine.operators.formula import cast_elements
 from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator
 
 _ROUND_MODES = ("up", "down", "nearest")
@@ -39,7 +41,8 @@ def dtype_numbered(number: int) -> DType:
 def convert(x: Array, dtype: DType, *, saturate: int = 1, round_mode: str = "up") -> Array:
     """X in another dtype.
 
-    Floats round to the nearest, halves to even; integers keep their low bits; anything but 0 is true. Floats of 8 bits
+    Floats round to the nearest, halves to even, and are cut towards zero for integers (see `cast_elements` for what has
+    no place in those); integers keep their low bits; anything but 0 is true. Floats of 8 bits
     take their largest number for what is out of range, or with saturate=0 infinity or NaN. `round_mode` concerns
     float8_e8m0fnu alone (OCP Microscaling Formats, 2023, with the standard's table of special values).
 
@@ -60,6 +63,8 @@ def convert(x: Array, dtype: DType, *, saturate: int = 1, round_mode: str = "up"
         return _as_power_of_two(np.asarray(_wide(x), np.float32), saturate, round_mode)
     if dtype in _FLOAT8:
         return _as_float8(_wide(x), dtype, saturate)
+    if source in REALS and dtype in INTEGERS:
+        return cast_elements(_wide(x), dtype)
     return x.astype(numpy_dtype(dtype))
 
 

@@ -5,6 +5,7 @@ In: a TensorSpec, an object with a buffer. Out: `Bound`: the address, and what k
 
 from __future__ import annotations
 
+import ctypes
 import math
 import sys
 from collections.abc import Mapping
@@ -34,7 +35,12 @@ class Bound:
         """All bytes, flat."""
         if not self.nbytes:
             return memoryview(b"")
-        return memoryview(self.holder).cast("B")
+        try:
+            return memoryview(self.holder).cast("B")
+        except (TypeError, ValueError, BufferError):  # it has an array interface only, as elements that numpy lacks
+            raw: Any = (ctypes.c_ubyte * self.nbytes).from_address(self.address)
+            raw.holder = self.holder
+            return memoryview(raw).cast("B")
 
     def overlaps(self, other: Bound) -> bool:
         """Whether the two share a byte."""
