@@ -24,6 +24,7 @@ COMMANDS = {
     "bench": "measure latency, throughput and memory, against other engines too",
     "show": "print a stage of compiling: graph, passes, plan, llvm or asm",
     "check": "compare every step with the reference",
+    "check-model": "say what of a model runs natively, what by reference, what not at all",
     "conformance": "run the official ONNX suite and count what passes",
 }
 
@@ -69,7 +70,7 @@ def _command(words: Sequence[str]) -> int:
     name = words[0]
     if name not in COMMANDS:
         raise RequestError("alula", f"needs one of {', '.join(COMMANDS)}", f"got {name!r}", "alula --help")
-    module = import_module(f"alula.cli.{name}")
+    module = import_module(f"alula.cli.{name.replace('-', '_')}")
     parser = _Parser(prog=f"alula {name}", description=COMMANDS[name].capitalize() + ".", allow_abbrev=False)
     module.add_arguments(parser)
     # Intermixed: pictures may stand behind options.
@@ -91,7 +92,7 @@ class _Parser(argparse.ArgumentParser):
 def _general() -> argparse.ArgumentParser:
     """The parser for a line without a command."""
     description = "Light inference engine and model server: ONNX models compiled to machine code in one file."
-    commands = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+    commands = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
     parser = _Parser(
         prog="alula",
         usage="alula [-h] [--version] COMMAND ...",

@@ -26,6 +26,27 @@ _MOST_KINDS = 10
 _ADVISED_OPSET = 18
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A node that alula cannot run: the version of its domain that the file names, and why not."""
+
+    node: Node
+    version: int
+    reason: str
+
+    def __str__(self) -> str:
+        """For example `ai.onnx.Foo version 18, node foo_1: alula has no such operator`."""
+        name = f"{self.node.domain or 'ai.onnx'}.{self.node.op}"
+        return f"{name} version {self.version}, node {self.node.label}: {self.reason}"
+
+
+def refused_nodes(graph: Graph) -> tuple[Refused, ...]:
+    """The nodes for which `upgrade_operators` would raise, those in nested graphs included."""
+    work = _Work(graph)
+    work.run()
+    return tuple(work.refused)
+
+
 def upgrade_operators(graph: Graph) -> Graph:
     """Check and upgrade every node.
 
@@ -38,7 +59,7 @@ def upgrade_operators(graph: Graph) -> Graph:
     work = _Work(graph)
     upgraded = work.run()
     if work.refused:
-        raise _refusal(graph, work.refused, work.kinds)
+        raise _refusal(graph, work.refused)
     return upgraded
 
 
@@ -49,8 +70,7 @@ class _Work:
     graph: Graph
     constants: dict[str, Array] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
-    kinds: Counter[str] = field(default_factory=Counter)
+    refused: list[Refused] = field(default_factory=list)
 
     def run(self) -> Graph:
         """The graph in its newest form; without the refused nodes."""
@@ -69,8 +89,7 @@ class _Work:
         newest = self._newest(node, version)
         if isinstance(newest, Node):
             return newest
-        self.kinds[node.op] += 1
-        self.refused.append(f"{node.domain or 'ai.onnx'}.{node.op} version {version}, node {node.label}: {newest}")
+        self.refused.append(Refused(node, version, newest))
         return None
 
     def _newest(self, node: Node, version: int) -> Node | str:
@@ -94,7 +113,7 @@ class _Work:
         if not graphs:
             return node
         works = {
-            name: _Work(replace(graph, opsets=self.graph.opsets), refused=self.refused, kinds=self.kinds)
+            name: _Work(replace(graph, opsets=self.graph.opsets), refused=self.refused)
             for name, graph in graphs.items()
         }
         return node.with_attributes(**{name: work.run() for name, work in works.items()})
@@ -116,14 +135,15 @@ def _is_unchanged(node: Node, newest: Node) -> bool:
     return same and all(value is newest.attributes[name] for name, value in node.attributes.items())
 
 
-def _refusal(graph: Graph, lines: list[str], kinds: Counter[str]) -> UnsupportedError:
-    shown = lines[:_MOST_LINES]
-    if len(lines) > len(shown):
-        shown.append(f"and {len(lines) - len(shown)} more")
+def _refusal(graph: Graph, refused: list[Refused]) -> UnsupportedError:
+    kinds = Counter(one.node.op for one in refused)
+    shown = list(map(str, refused[:_MOST_LINES]))
+    if len(refused) > len(shown):
+        shown.append(f"and {len(refused) - len(shown)} more")
     return UnsupportedError(
         f"model {graph.name}",
         "needs operators that alula has",
-        f"{len(lines)} of {len(graph.nodes)} nodes cannot be run ({_counted(kinds)})",
+        f"{len(refused)} of {len(graph.nodes)} nodes cannot be run ({_counted(kinds)})",
         f"export the model again with opset {_ADVISED_OPSET} and standard operators",
         "\n".join(shown),
     )
