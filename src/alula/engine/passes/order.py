@@ -25,6 +25,7 @@ from alula.engine.passes.fold_batch_norm import fold_batch_norm
 from alula.engine.passes.fold_constants import fold_constants
 from alula.engine.passes.fold_pads import fold_pads
 from alula.engine.passes.fold_scale import fold_scale
+from alula.engine.passes.fuse_attention import fuse_attention
 from alula.engine.passes.fuse_chain import fuse_chain
 from alula.engine.passes.fuse_conv_transpose import fuse_conv_transpose
 from alula.engine.passes.fuse_convolution import fuse_convolution
@@ -38,6 +39,7 @@ from alula.engine.passes.fuse_matmul import fuse_matmul
 from alula.engine.passes.fuse_mish import fuse_mish
 from alula.engine.passes.fuse_rms_norm import fuse_rms_norm
 from alula.engine.passes.fuse_swish import fuse_swish
+from alula.engine.passes.inline_branches import inline_branches
 from alula.engine.passes.lift_lines import lift_lines
 from alula.engine.passes.lower_affine_grid import lower_affine_grid
 from alula.engine.passes.lower_conv_transpose import lower_conv_transpose
@@ -51,14 +53,19 @@ from alula.engine.passes.merge_transposes import merge_transposes
 from alula.engine.passes.reduce_to_global_pool import reduce_to_global_pool
 from alula.engine.passes.resolve_auto_pad import resolve_auto_pad
 from alula.engine.passes.resolve_cast_like import resolve_cast_like
+from alula.engine.passes.resolve_sequences import resolve_sequences
 from alula.engine.passes.sink_transposes import sink_transposes
 from alula.engine.passes.split_resize import split_resize
+from alula.engine.passes.unroll_loops import unroll_loops
 from alula.engine.passes.upgrade_operators import upgrade_operators
 
 PASSES = (
     graph_pass(upgrade_operators, required=True),
     configured_pass("bind_shapes", lambda graph, options: bind_shapes(graph, options.bindings, options.shapes)),
     graph_pass(fold_constants, required=True),
+    graph_pass(inline_branches),
+    graph_pass(unroll_loops),
+    graph_pass(resolve_sequences),
     graph_pass(drop_dead_nodes),
     graph_pass(drop_duplicates),
     node_pass(resolve_cast_like),
@@ -87,6 +94,8 @@ PASSES = (
     node_pass(lower_affine_grid),
     node_pass(lower_conv_transpose),
     node_pass(split_resize),
+    node_pass(fuse_attention),
+    graph_pass(drop_dead_nodes),
     node_pass(fuse_matmul, repeat=True),
     node_pass(fuse_convolution),
     node_pass(fuse_conv_transpose),
