@@ -4,6 +4,7 @@ import math
 import struct
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from alula.base.errors import InputError
 from alula.base.tensors import BITS, DType, Tensor, TensorSpec
 
+SHORTER = {DType.FLOAT4E2M1: 16, DType.INT4: 16, DType.UINT4: 16, DType.INT2: 4, DType.UINT2: 4}
 NUMPY_TYPES = [dtype for dtype in DType if dtype not in BITS | {DType.STRING}]
 
 
@@ -61,6 +63,19 @@ def test_bfloat16_decodes_to_its_values() -> None:
     halves = struct.pack("<4H", 0x3F80, 0xC000, 0x4049, 0x0000)
 
     assert Tensor(halves, DType.BFLOAT16, (2, 2)).tolist() == [[1.0, -2.0], [3.140625, 0.0]]
+
+
+@pytest.mark.parametrize("dtype", sorted(BITS - {DType.BFLOAT16}, key=str), ids=str)
+def test_short_numbers_decode_as_ml_dtypes_decodes_them(dtype: DType) -> None:
+    """Every byte of every type of 8 bits and less, signs of zeros included."""
+    count = SHORTER.get(dtype, 256)
+    array = np.arange(count, dtype=np.uint8).view(getattr(ml_dtypes, dtype.value))
+
+    numbers = np.array(Tensor(array.view(np.uint8), dtype, (count,)).tolist(), np.float64)
+
+    expected = array.astype(np.float64)
+    np.testing.assert_array_equal(numbers, expected)
+    np.testing.assert_array_equal(np.signbit(numbers[expected == 0]), np.signbit(expected[expected == 0]))
 
 
 def test_memory_is_a_shaped_view() -> None:

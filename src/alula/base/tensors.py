@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alula.base.errors import InputError
+from alula.base.short_numbers import decode_short
 
 
 class DType(enum.Enum):
@@ -193,6 +194,9 @@ def _numbers(tensor: Tensor) -> list[Any]:
     if tensor.dtype is DType.BFLOAT16:  # the upper half of a float32
         wide = b"".join(b"\0\0" + tensor.view[at : at + 2] for at in range(0, tensor.nbytes, 2))
         return list(struct.unpack(f"<{tensor.size}f", wide))
+    if tensor.dtype in BITS:
+        known = {byte: decode_short(tensor.dtype.value, byte) for byte in set(tensor.view)}
+        return [known[byte] for byte in tensor.view]
     return list(struct.unpack(f"<{tensor.size}{tensor.dtype.format}", tensor.view))
 
 
