@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
-from support.pass_graphs import GraphBuilder
+from support.pass_graphs import GraphBuilder, prepared
 from support.planned import planned, results_of
 from support.plans import RUNNABLE
 
 from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import Node
 from alula.engine.kernels.target import Target
 from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.passes.driver import PassOptions
 from alula.engine.passes.order import optimise
-from alula.engine.plan.records import HostStep
+from alula.engine.plan.records import HostStep, NativeStep
 
 LINE, PICTURE, VOLUME = (2, 6, 19), (2, 6, 7, 9), (2, 6, 5, 7, 6)
 
@@ -109,3 +112,25 @@ def test_neighbouring_lines_share_their_views() -> None:
     kinds = [node.op for node in graph.nodes]
 
     assert kinds == ["Reshape", "FusedConv", "FusedConv", "Reshape"]
+
+
+@pytest.mark.parametrize("target", RUNNABLE, ids=lambda t: t.name)
+def test_channels_are_joined_and_cut_in_blocks(target: Target, tmp_path: Path) -> None:
+    """Rule: channels that do not fill whole blocks are no reason to leave them."""
+    b = GraphBuilder(shape=PICTURE)
+    one, other = b.node("Relu", b.conv("x", 6, 9)), b.node("Relu", b.conv("x", 6, 24))
+    joined = b.node("Concat", one, other, axis=1)
+    graph = b.build(b.node("MaxPool", joined, kernel_shape=(2, 2)))
+    cut = Node("Split", (joined, b.constant(np.asarray([5, 28]))), ("left", "right"), MappingProxyType({"axis": 1}))
+    graph = replace(graph, nodes=(*graph.nodes, cut), constants=dict(b.constants), outputs=(*graph.outputs, "left"))
+    graph = prepared(graph)
+    feeds = {"x": np.random.default_rng(4).standard_normal(PICTURE).astype(np.float32)}
+
+    plan = planned(graph, target)
+    found = results_of(plan, tmp_path, feeds)
+
+    families = [step.kernel.family for step in plan.steps if isinstance(step, NativeStep)]
+    assert len(families) == len(plan.steps)
+    assert families.count("regroup") == 2
+    for name, array in evaluate_graph(graph, feeds).items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-4)

@@ -22,11 +22,9 @@ from alula.engine.operators.native_index import (
 )
 from alula.engine.operators.native_matmul import select_matmul
 from alula.engine.operators.native_move import (
-    select_concat,
     select_copy,
     select_expand,
     select_slice,
-    select_split,
     select_transpose,
 )
 from alula.engine.operators.native_norm import (
@@ -52,6 +50,7 @@ from alula.engine.operators.native_pool import (
     select_softmax,
 )
 from alula.engine.operators.native_reduce import select_reduce
+from alula.engine.operators.native_spatial_channels import select_concat_any, select_split_any
 from alula.engine.operators.native_spatial_move import (
     select_center_crop_pad,
     select_depth_to_space,
@@ -82,8 +81,8 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "LogSoftmax"): select_softmax,
         ("", "LayerNormalization"): select_layer_norm,
         ("", "InstanceNormalization"): select_instance_norm,
-        ("", "Concat"): select_concat,
-        ("", "Split"): select_split,
+        ("", "Concat"): select_concat_any,
+        ("", "Split"): select_split_any,
         ("", "Slice"): select_slice,
         ("", "Transpose"): select_transpose,
         ("", "Expand"): select_expand,

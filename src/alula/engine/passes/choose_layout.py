@@ -96,11 +96,13 @@ class _Layouts:
 
     def append_blocked(self, node: Node, inputs: tuple[str, ...]) -> None:
         """Append a node that writes blocks; `inputs` are already in the form that it reads."""
-        name = node.output
-        own = self._fresh(f"{name}.blocked") if name in self.graph.outputs else name
-        self.in_blocks[name] = own
-        self.values[own] = Value(own, *self._kind(name), self.block)
-        self.nodes.append(replace(node, inputs=inputs, outputs=(own,), name=node.label))
+        owns = []
+        for name in node.outputs:
+            own = self._fresh(f"{name}.blocked") if name in self.graph.outputs else name
+            self.in_blocks[name] = own
+            self.values[own] = Value(own, *self._kind(name), self.block)
+            owns.append(own)
+        self.nodes.append(replace(node, inputs=inputs, outputs=tuple(owns), name=node.label))
 
     def padded(self, name: str, pads: tuple[int, ...]) -> str:
         """A value (in either form) with zeros around its rows and columns; pads are top, left, bottom, right."""
@@ -231,10 +233,19 @@ def _concat(layouts: _Layouts, node: Node) -> bool:
         return False
     if any(name not in layouts.in_blocks for name in node.inputs):
         return False
-    channels = [static(layouts.graph.value(name).shape or ())[1] for name in node.inputs]
-    if any(count % layouts.block for count in channels[:-1]):
-        return False
     layouts.append_blocked(node, tuple(layouts.in_blocks[name] for name in node.inputs))
+    return True
+
+
+def _split(layouts: _Layouts, node: Node) -> bool:
+    """Along channels, where the input is in blocks already."""
+    name = node.inputs[0]
+    outputs = [layouts.graph.value(output) for output in node.outputs]
+    if node.integer("axis") not in {1, 1 - _RANK} or name not in layouts.in_blocks or not all(node.outputs):
+        return False
+    if any(value.shape is None or not is_static(value.shape) or 0 in value.shape for value in outputs):
+        return False
+    layouts.append_blocked(node, (layouts.in_blocks[name], *node.inputs[1:]))
     return True
 
 
@@ -262,5 +273,6 @@ _RULES: Mapping[tuple[str, str], Callable[[_Layouts, Node], bool]] = {
     ("", "GlobalAveragePool"): _global_pool,
     ("", "GlobalMaxPool"): _global_pool,
     ("", "Concat"): _concat,
+    ("", "Split"): _split,
     ("", "Resize"): _resize,
 }

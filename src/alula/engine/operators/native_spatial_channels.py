@@ -1,0 +1,58 @@
+"""Which kernel joins or cuts tensors along channels in blocks.
+
+In: Concat or Split with layouts decided. Out: one kernel call, or None for the reference.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from alula.engine.graph.dims import static
+from alula.engine.graph.nodes import Value
+from alula.engine.kernels.call import KernelCall, Selection
+from alula.engine.kernels.regroup import Regroup, Run
+from alula.engine.operators.native_move import select_concat, select_split
+
+_CHANNELS = 1
+
+
+def select_concat_any(at: Selection) -> tuple[KernelCall, ...] | None:
+    """Whole blocks are copied; channels that do not fill them are moved lane by lane."""
+    inputs = [at.value(index) for index in range(len(at.node.inputs))]
+    channels = tuple(_channels(value) for value in inputs)
+    result = at.result()
+    if not result.block or all(count % result.block == 0 for count in channels[:-1]):
+        return select_concat(at)
+    if any(value.block != result.block for value in inputs):
+        return None
+    runs = tuple(Run(index, 0, count) for index, count in enumerate(channels))
+    return _call(at, channels, (runs,))
+
+
+def select_split_any(at: Selection) -> tuple[KernelCall, ...] | None:
+    """Blocked tensors along channels, plain ones along any axis."""
+    value = at.value(0)
+    if not value.block:
+        return select_split(at)
+    results = [at.values[name] for name in at.node.outputs if name]
+    if len(results) != len(at.node.outputs) or any(result.block != value.block for result in results):
+        return None
+    sizes = [_channels(result) for result in results]
+    starts = itertools.accumulate(sizes, initial=0)
+    runs = tuple((Run(0, start, size),) for start, size in zip(starts, sizes, strict=False))
+    return _call(at, (_channels(value),), runs)
+
+
+def _channels(value: Value) -> int:
+    shape = static(value.shape or ())
+    return shape[_CHANNELS] if len(shape) > _CHANNELS else 0
+
+
+def _call(
+    at: Selection, channels: tuple[int, ...], outputs: tuple[tuple[Run, ...], ...]
+) -> tuple[KernelCall, ...] | None:
+    batch, _, *pixels = static(at.value(0).shape or ())
+    kernel = Regroup(batch, math.prod(pixels), channels, outputs, at.value(0).block)
+    reads = at.node.inputs[: len(channels)]
+    return (KernelCall(kernel, reads, at.node.outputs),) if kernel.units else None
