@@ -55,8 +55,8 @@ class Softmax:
 
         def row(index: Index, _: Carried) -> Carried:
             offset = f.mul(index, self.axis)
-            emit_row = _emit_log_row if self.logarithm else emit_row
-            emit_row(f, self.axis, f.at("%x", offset), f.at("%y", offset))
+            write = _emit_log_row if self.logarithm else emit_row
+            write(f, self.axis, f.at("%x", offset), f.at("%y", offset))
             return []
 
         def columns(index: Index, _: Carried) -> Carried:
