@@ -21,7 +21,7 @@ from alula.engine.operators.precision import is_real, widened
 from alula.engine.sessions.reference import prepare_reference
 
 # What they give has the size that their inputs say: a plan needs them constant.
-_SHAPED_BY_DATA = ("ConstantOfShape", "Range")
+_SHAPED_BY_DATA = ("ConstantOfShape", "Range", "HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix")
 
 
 def as_graph(problem: Problem) -> tuple[Graph, dict[str, Array]]:
