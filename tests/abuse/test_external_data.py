@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,52 @@ def test_more_data_files_than_any_model_has_are_refused(folder: Path) -> None:
 
     with pytest.raises(LimitError, match="at most 256 external files"):
         load_onnx(folder / "model.onnx")
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 4])
+def test_packed_tensor_over_another_number_of_bytes_is_refused(folder: Path, size: int) -> None:
+    """Attack: three elements of four bits need two bytes, no more and no less."""
+    (folder / "w.bin").write_bytes(bytes(16))
+    tensor = TensorProto(name="w", data_type=TensorProto.INT4, dims=[3], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", "w.bin"), ("length", str(size))):
+        tensor.external_data.add(key=key, value=value)
+    (folder / "model.onnx").write_bytes(small_model(initializers=[tensor]).SerializeToString())
+
+    with pytest.raises(ModelFileError, match="needs 2 bytes of external data"):
+        load_onnx(folder / "model.onnx")
+
+
+def test_strings_outside_the_model_are_refused(folder: Path) -> None:
+    """Attack: text has no size, so any bytes of the file would do."""
+    (folder / "w.bin").write_bytes(SECRET)
+    tensor = TensorProto(name="w", data_type=TensorProto.STRING, dims=[1], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="w.bin")
+    (folder / "model.onnx").write_bytes(small_model(initializers=[tensor]).SerializeToString())
+
+    with pytest.raises(ModelFileError, match="needs its strings in string_data"):
+        load_onnx(folder / "model.onnx")
+
+
+def test_sparse_tensor_keeps_its_parts_in_the_folder_too(folder: Path) -> None:
+    """Attack: the way out leads through the indices of a sparse tensor."""
+    model = small_model()
+    del model.graph.initializer[:]
+    values = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1], raw_data=bytes(4))
+    indices = TensorProto(data_type=TensorProto.INT64, dims=[1], data_location=TensorProto.EXTERNAL)
+    indices.external_data.add(key="location", value="../secret.bin")
+    model.graph.sparse_initializer.add(values=values, indices=indices, dims=[2, 3])
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+
+    with pytest.raises(ModelFileError, match="inside the model's folder"):
+        load_onnx(folder / "model.onnx")
+
+
+def test_device_is_refused_without_reading_it(folder: Path) -> None:
+    """Attack: a file that never ends, where the user may make one."""
+    try:
+        os.mknod(folder / "zero", stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("only the super-user makes devices")
+
+    with pytest.raises(ModelFileError, match="a pipe, socket or device"):
+        load_onnx(external_model(folder, {"location": "zero"}))
