@@ -27,6 +27,7 @@ from alula.engine.operators import (
     cumulate,
     deform,
     einsum,
+    features,
     found,
     grid,
     indexed,
@@ -57,6 +58,8 @@ from alula.engine.operators import (
     text,
     tfidf,
     tile,
+    training,
+    trees,
     trigonometry,
 )
 from alula.engine.operators.native import SELECTIONS
@@ -67,9 +70,10 @@ NEWEST_OPSET = 28
 
 _FILES = (
     activation, activation_more, arithmetic, attention, bitwise, boxes, chance, compare, constant, control, conv,
-    convert, crop, cumulate, deform, einsum, found, grid, indexed, internal, internal_spatial, join, layer_norms,
-    loss, matmul, move, normalise, norms, pad, pattern, pick, pool, recurrent, recurrent_attention, reduce, resize,
-    roi, rounding, scaled_dot_product, scan, sequence, shape, spectrum, text, tfidf, tile, trigonometry,
+    convert, crop, cumulate, deform, einsum, features, found, grid, indexed, internal, internal_spatial, join,
+    layer_norms, loss, matmul, move, normalise, norms, pad, pattern, pick, pool, recurrent, recurrent_attention,
+    reduce, resize, roi, rounding, scaled_dot_product, scan, sequence, shape, spectrum, text, tfidf, tile, training,
+    trees, trigonometry,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
