@@ -149,8 +149,8 @@ def test_trees_agree_with_onnxruntime(aggregate: str, base: list[float] | None) 
 def test_optimisers_agree_with_the_standard(op: str, kinds: int, attributes: dict[str, Any], count: int) -> None:
     """Two parameters at once; the first step differs from later ones."""
     states = [np.abs(reals(size, kind + 2)) for kind in range(kinds) for size in (3, 4)]
-    tensors = [state[:, :2] for state in states]
-    inputs = (np.asarray(0.1, np.float32), np.asarray(count, np.int64), *tensors)
+    tensors: list[Array] = [state[:, :2] for state in states]
+    inputs: tuple[Array, ...] = (np.asarray(0.1, np.float32), np.asarray(count, np.int64), *tensors)
     model = _model(op, _TRAINING, inputs, attributes, 2 * (kinds - 1))
     feeds = {f"x{index}": array for index, array in enumerate(inputs)}
     with warnings.catch_warnings():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.problem import ints, number, reals
 
-from alula.base.errors import ShapeError, UnsupportedError
+from alula.base.errors import LimitError, ShapeError, UnsupportedError
 from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape, symbol
 from alula.engine.graph.nodes import Array, Node, Value
@@ -91,3 +91,19 @@ def test_an_unknown_reduction_is_refused() -> None:
     """A reduction of a later version must not be taken for `none`."""
     with pytest.raises(UnsupportedError, match="it is mean"):
         evaluate(_node("ScatterND", 3, reduction="mean"), (reals(2, 3), np.asarray([[1]]), reals(1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs"),
+    [
+        (_node("OneHot", 3), (ints(0, 1), number(1 << 40, np.int64), reals(2))),
+        (_node("Einsum", 2, equation="a,b->ab"), (np.zeros(1 << 17, np.int8), np.zeros(1 << 17, np.int8))),
+        (_node("RandomUniform", 0, shape=(1 << 20, 1 << 20)), ()),
+        (_node("HannWindow", 1), (number(1 << 40, np.int64),)),
+        (_node("DFT", 2), (reals(1, 4, 1), number(1 << 40, np.int64))),
+    ],
+)
+def test_results_beyond_any_memory_are_refused_before_they_are_begun(node: Node, inputs: tuple[Array, ...]) -> None:
+    """Attack: a few bytes of model that ask for terabytes."""
+    with pytest.raises(LimitError, match="asks for"):
+        evaluate(node, inputs)

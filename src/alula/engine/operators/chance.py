@@ -19,6 +19,7 @@ from alula.engine.graph.numpy_dtypes import dtype_of, numpy_dtype
 from alula.engine.operators.common import Mismatch, show, without
 from alula.engine.operators.convert import dtype_numbered
 from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator
+from alula.engine.operators.window import check_elements
 
 _FLOAT32, _INT32 = 1, 6  # TensorProto.DataType of onnx.proto
 Draw = Callable[..., Array]
@@ -59,6 +60,7 @@ def _uniform(shape: tuple[int, ...], *, low: float, high: float, seed: float | N
 
 def _of_shape(draw: Draw) -> Callable[..., Array]:
     def reference(*, shape: tuple[int, ...], dtype: int, **attributes: Any) -> Array:
+        check_elements(shape)
         return draw(tuple(shape), **attributes).astype(numpy_dtype(dtype_numbered(dtype)))
 
     return reference
@@ -79,6 +81,7 @@ def bernoulli(x: Array, *, dtype: int | None, seed: float | None) -> Array:
 
 def multinomial(x: Array, *, dtype: int, sample_size: int, seed: float | None) -> Array:
     """Classes drawn from rows of logarithms of weights that need not be normalised: [batch, classes]."""
+    check_elements((len(x), sample_size))
     wide = x.astype(np.float64)
     weights = np.exp(wide - wide.max(1, keepdims=True)).cumsum(1)
     draws = _twister(seed).uniform(size=(len(x), sample_size)) * weights[:, -1:]

@@ -10,11 +10,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from alula.engine.graph.dims import Dim, Shape
+from alula.engine.graph.dims import Dim, Shape, static
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.common import Mismatch, agree, broadcast_shapes, same_dtypes, show
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator
+from alula.engine.operators.window import check_elements
 
 _ELLIPSIS = "..."
 # One label for each axis: a letter, or `.0`, `.1`, ... for what an ellipsis stands for, counted from its end.
@@ -62,7 +63,8 @@ def _spread(labels: Labels) -> Labels:
 
 def einsum(*arrays: Array, equation: str) -> Array:
     """Einstein's convention: products of elements, summed over every label that the output lacks."""
-    labels_of(equation, [array.ndim for array in arrays])
+    inputs, output = labels_of(equation, [array.ndim for array in arrays])
+    check_elements(static(_shape(inputs, output, [array.shape for array in arrays])))
     return np.asarray(np.einsum(equation.replace(" ", ""), *arrays, optimize=len(arrays) > 1), arrays[0].dtype)
 
 
@@ -70,11 +72,15 @@ def _infer_einsum(at: Inference) -> Inferred:
     same_dtypes(at, range(len(at.inputs)))
     shapes = [at.shape(index) for index in range(len(at.inputs))]
     inputs, output = labels_of(at.attributes["equation"], [len(shape) for shape in shapes])
+    return [(at.dtype(0), _shape(inputs, output, shapes))]
+
+
+def _shape(inputs: Sequence[Labels], output: Labels, shapes: Sequence[Shape]) -> Shape:
     sizes: dict[str, Dim] = {}
     for labels, shape in zip(inputs, shapes, strict=True):
         for label, dim in zip(labels, shape, strict=True):
             (sizes[label],) = broadcast_shapes((sizes.get(label, 1),), (dim,))
-    return [(at.dtype(0), tuple(sizes[label] for label in output))]
+    return tuple(sizes[label] for label in output)
 
 
 def _check_square(shape: Shape) -> None:

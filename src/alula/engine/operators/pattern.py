@@ -15,12 +15,14 @@ from alula.engine.graph.numpy_dtypes import dtype_of, numpy_dtype
 from alula.engine.operators.common import Mismatch, axis_of, integers, show
 from alula.engine.operators.convert import dtype_numbered
 from alula.engine.operators.record import Inference, Inferred, Operator, Partial
+from alula.engine.operators.window import check_elements
 
 
 def one_hot(indices: Array, depth: Array, values: Array, *, axis: int) -> Array:
     """values[1] where a new axis of size `depth` meets the index, else values[0]; other indices meet nothing."""
     size = _depth(depth)
     place = axis_of(axis, indices.ndim + 1)
+    check_elements((*indices.shape, size))
     whole = np.asarray(indices, np.int64)
     wrapped = np.expand_dims(np.where(whole < 0, whole + size, whole), place)
     steps = np.arange(size).reshape(size, *(1,) * (indices.ndim - place))
