@@ -101,6 +101,8 @@ def _given(at: Inference, attribute: str, formal: Sequence[Known | None]) -> Seq
     try:
         return at.infer_graph(graph, {name: known for name, known in inputs.items() if known is not None})
     except AlulaError:
+        if any(name not in graph.values for name in graph.outputs):
+            raise UnknownShape from None
         # A branch may be written for other shapes and never be taken: what the file says of its outputs must do.
         return [replace(graph.value(name), shape=None) for name in graph.outputs]
 

@@ -56,13 +56,19 @@ def infer_graph(graph: Graph, inputs: Mapping[str, Known]) -> list[Value]:
         inputs: what is known of its inputs by name; of others, what the graph itself says.
 
     Raises:
+        UnknownShape: not even the dtype of an output is known.
         AlulaError: as `infer_node`.
     """
     values = {value.name: Known(value) for value in graph.inputs} | dict(inputs)
     for name, array in graph.constants.items():
         values[name] = Known(Value(name, dtype_of(array), array.shape), array)
     for node in graph.nodes:
+        if any(name and name not in values and name not in graph.values for name in node.inputs):
+            # Behind a node whose results depend on data not even dtypes are known; guessing one would refuse the node.
+            continue
         known = [values.get(name, Known(graph.value(name))) if name else None for name in node.inputs]
         for name, (dtype, shape) in zip(node.outputs, infer_node(node, known) or (), strict=False):
             values[name] = Known(Value(name, dtype, shape))
+    if any(name not in values and name not in graph.values for name in graph.outputs):
+        raise UnknownShape
     return [values[name].value if name in values else graph.value(name) for name in graph.outputs]
