@@ -10,6 +10,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alula.engine.kernels.ir import Function, Index, module
+from alula.engine.kernels.neighbours import (
+    Neighbours,
+    Padding,
+    clamped,
+    linear_neighbours,
+    nearest_neighbours,
+    taps_of,
+    weighted,
+)
 from alula.engine.kernels.target import Target
 
 # Vectors of output pixels of one unit; their weights are computed once for all channels.
@@ -25,7 +34,7 @@ class GridSample:
     size: tuple[int, int]
     pixels: int
     mode: Literal["linear", "nearest"]
-    padding: Literal["zeros", "border", "reflection"]
+    padding: Padding
     align_corners: bool
     lanes: int
 
@@ -42,15 +51,6 @@ class GridSample:
         f = Function(name, ("x", "g", "y"), target)
         _Emitter(self, f).emit()
         return module(f)
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """Neighbours of a vector of places along one axis: element numbers, weights, and masks of those that are there."""
-
-    numbers: tuple[str, ...]
-    weights: tuple[str, ...]
-    there: tuple[str, ...]
 
 
 class _Emitter:
@@ -86,20 +86,12 @@ class _Emitter:
         f, k = self.f, self.k
         places = f.at("%g", f.mul(f.add(f.mul(picture, k.pixels), at), 2))
         columns, rows = (self._axis(place, k.size[1 - axis]) for axis, place in enumerate(self._pairs(places, count)))
-        taps = [
-            (self._offsets(number, other), weight, there)
-            for number, row_weight, row_there in zip(rows.numbers, rows.weights, rows.there, strict=True)
-            for other, weight, there in self._with(columns, row_weight, row_there)
-        ]
+        taps = taps_of(f, rows, columns, k.size[1])
 
         def channel(c: Index, _: list[str]) -> list[str]:
             plane = f.add(f.mul(picture, k.channels), c)
             source = f.at("%x", f.mul(plane, k.size[0] * k.size[1]))
-            total = f.constant(0.0)
-            for offsets, weight, there in taps:
-                value = self._gather(source, offsets, there)
-                total = value if k.mode == "nearest" else f.fma(value, weight, total)
-            f.store_first(count, total, "%y", f.add(f.mul(plane, k.pixels), at))
+            f.store_first(count, weighted(f, source, taps), "%y", f.add(f.mul(plane, k.pixels), at))
             return []
 
         f.loop(0, k.channels, 1, channel)
@@ -116,7 +108,7 @@ class _Emitter:
             found.append(f.op(f"shufflevector {f.vector} {low}, {f.vector} {high}, {self.ints} <{order}>"))
         return found[0], found[1]
 
-    def _axis(self, coordinate: str, size: int) -> _Axis:
+    def _axis(self, coordinate: str, size: int) -> Neighbours:
         f, k = self.f, self.k
         half, one = f.constant(0.5), f.constant(1.0)
         place = f.arithmetic("fadd", coordinate, one)
@@ -130,53 +122,10 @@ class _Emitter:
         if k.padding == "reflection":
             place = self._reflected(place, size)
         if k.padding != "zeros":
-            place = self._clamped(place, size)
+            place = clamped(f, place, size)
         if k.mode == "nearest":
-            return self._neighbours((place,), (one,), size)
-        below = f.intrinsic("floor", place)
-        far = f.arithmetic("fsub", place, below)
-        return self._neighbours((below, f.arithmetic("fadd", below, one)), (f.arithmetic("fsub", one, far), far), size)
-
-    def _neighbours(self, places: tuple[str, ...], weights: tuple[str, ...], size: int) -> _Axis:
-        """Whole places with their weights; a NaN is nowhere, but at the first element where borders go on."""
-        if self.k.padding == "border":
-            masks = ["<" + ", ".join(["i1 true"] * self.f.lanes) + ">"] * len(places)
-        elif self.k.padding == "reflection":
-            masks = [self._inside(self._clamped(place, size), size) for place in places]
-        else:
-            masks = [self._inside(place, size) for place in places]
-        return _Axis(tuple(self._number(place, size) for place in places), weights, tuple(masks))
-
-    def _with(self, columns: _Axis, weight: str, there: str) -> list[tuple[str, str, str]]:
-        f = self.f
-        return [
-            (number, f.arithmetic("fmul", weight, own), f.op(f"and {self.bits} {there}, {mask}"))
-            for number, own, mask in zip(columns.numbers, columns.weights, columns.there, strict=True)
-        ]
-
-    def _offsets(self, row: str, column: str) -> str:
-        f = self.f
-        width = "<" + ", ".join([f"i32 {self.k.size[1]}"] * f.lanes) + ">"
-        return f.op(f"add {self.ints} {f.op(f'mul {self.ints} {row}, {width}')}, {column}")
-
-    def _clamped(self, place: str, size: int) -> str:
-        """Moved to the nearest element; a NaN stays one."""
-        f = self.f
-        zero, last = f.constant(0.0), f.constant(size - 1.0)
-        return f.select_less(last, place, last, f.select_less(place, zero, zero, place))
-
-    def _number(self, place: str, size: int) -> str:
-        """Element numbers that may be read whatever the place was."""
-        f = self.f
-        ordered = f.op(f"fcmp ord {f.vector} {place}, {place}")
-        known = f.op(f"select {self.bits} {ordered}, {f.vector} {place}, {f.vector} {f.constant(0.0)}")
-        return f.op(f"fptosi {f.vector} {self._clamped(known, size)} to {self.ints}")
-
-    def _inside(self, place: str, size: int) -> str:
-        f = self.f
-        low = f.op(f"fcmp oge {f.vector} {place}, {f.constant(0.0)}")
-        high = f.op(f"fcmp ole {f.vector} {place}, {f.constant(size - 1.0)}")
-        return f.op(f"and {self.bits} {low}, {high}")
+            return nearest_neighbours(f, place, size, k.padding)
+        return linear_neighbours(f, place, size, k.padding)
 
     def _reflected(self, place: str, size: int) -> str:
         """Mirrored at the centres of the outer elements, or half an element beyond, as often as needed."""
@@ -192,12 +141,3 @@ class _Emitter:
         even = f.op(f"fcmp oeq {f.vector} {halves}, {f.intrinsic('floor', halves)}")
         there, back = f.arithmetic("fadd", first, rest), f.arithmetic("fsub", last, rest)
         return f.op(f"select {self.bits} {even}, {f.vector} {there}, {f.vector} {back}")
-
-    def _gather(self, pointer: str, offsets: str, there: str) -> str:
-        """Floats at `offsets`, zeros where a mask says that nothing is there."""
-        f = self.f
-        pointers = f.op(f"getelementptr inbounds float, ptr {pointer}, {self.ints} {offsets}")
-        name = f"llvm.masked.gather.v{f.lanes}f32.v{f.lanes}p0"
-        f.declare(f"declare {f.vector} @{name}(<{f.lanes} x ptr>, i32, {self.bits}, {f.vector})")
-        masked = f"{self.bits} {there}, {f.vector} zeroinitializer"
-        return f.op(f"call {f.vector} @{name}(<{f.lanes} x ptr> {pointers}, i32 4, {masked})")

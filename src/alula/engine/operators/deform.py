@@ -40,8 +40,18 @@ def deform_conv(
     Dai et al., Deformable convolutional networks, 2017; with a mask Zhu et al., Deformable ConvNets v2, 2019.
     """
     group = conv.pop("group")
-    sizes = static(_deform_shape((x.shape, w.shape, offset.shape), group, offset_group, conv)[2:])
-    window = window_of(w.shape[2:], conv)
+    sizes = static(deform_shape((x.shape, w.shape, offset.shape), group, offset_group, conv)[2:])
+    conv["kernel_shape"] = w.shape[2:]
+    columns = deform_columns(x, offset, mask, offset_group=offset_group, **conv)
+    flat = widened(columns).reshape(len(x), group, -1, math.prod(sizes))
+    y = np.matmul(widened(w).reshape(group, w.shape[0] // group, -1), flat).reshape(len(x), w.shape[0], *sizes)
+    return np.asarray(y if b is None else y + widened(b).reshape(-1, 1, 1), x.dtype)
+
+
+def deform_columns(x: Array, offset: Array, mask: Array | None = None, *, offset_group: int, **conv: Any) -> Array:
+    """What each tap reads, scaled by the mask: [N, C taps, pixels], in the type that x is computed in."""
+    window = window_of(conv["kernel_shape"], conv)
+    sizes = static(output_sizes(window, x.shape[2:]))
     taps = math.prod(window.kernel)
     check_elements((len(x), x.shape[1], taps, *sizes))
     moves = widened(offset).reshape(len(x), offset_group, taps, _SPATIAL, *sizes)
@@ -52,15 +62,13 @@ def deform_conv(
         for axis in range(_SPATIAL):
             start = tap[axis] * window.dilations[axis] - window.pads[axis][0]
             line = np.arange(sizes[axis]) * window.strides[axis] + start
-            places.append(moves[:, part, index, axis] + line.reshape(-1, *(1,) * (_SPATIAL - 1 - axis)))
+            places.append(
+                moves[:, part, index, axis] + line.reshape(-1, *(1,) * (_SPATIAL - 1 - axis)).astype(moves.dtype)
+            )
         columns[:, part, :, index] = sample(parts[:, part], places, "linear", _zeros_outside(x.shape[2:]))
     if mask is not None:
         columns *= widened(mask).reshape(len(x), offset_group, 1, taps, *sizes)
-    products = np.matmul(
-        widened(w).reshape(group, w.shape[0] // group, -1), columns.reshape(len(x), group, -1, math.prod(sizes))
-    )
-    y = products.reshape(len(x), w.shape[0], *sizes)
-    return np.asarray(y if b is None else y + widened(b).reshape(-1, 1, 1), x.dtype)
+    return columns.reshape(len(x), -1, math.prod(sizes))
 
 
 def _zeros_outside(sizes: tuple[int, ...]) -> Any:
@@ -71,7 +79,12 @@ def _zeros_outside(sizes: tuple[int, ...]) -> Any:
     return resolve
 
 
-def _deform_shape(shapes: tuple[Shape, Shape, Shape], group: int, offset_group: int, conv: dict[str, Any]) -> Shape:
+def deform_shape(shapes: tuple[Shape, Shape, Shape], group: int, offset_group: int, conv: dict[str, Any]) -> Shape:
+    """The output of a deformable convolution, from the shapes of x, w and the offsets.
+
+    Raises:
+        Mismatch: they do not fit.
+    """
     x, w, offset = shapes
     channels, sizes = conv_geometry(x, w, group, conv)
     if len(x) != _SPATIAL + 2:
@@ -87,7 +100,7 @@ def _deform_shape(shapes: tuple[Shape, Shape, Shape], group: int, offset_group: 
 def _infer_deform(at: Inference) -> Inferred:
     conv = dict(at.attributes)
     group, offset_group = conv.pop("group"), conv.pop("offset_group")
-    return [(at.dtype(0), _deform_shape((at.shape(0), at.shape(1), at.shape(2)), group, offset_group, conv))]
+    return [(at.dtype(0), deform_shape((at.shape(0), at.shape(1), at.shape(2)), group, offset_group, conv))]
 
 
 def col2im(x: Array, image_shape: Array, block_shape: Array, **attributes: Any) -> Array:

@@ -5,15 +5,19 @@ In: what the ONNX operators take, and extra arrays for the epilogue. Out: the sa
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import Any
 
+from alula.engine.graph.dims import static
 from alula.engine.graph.formula import IDENTITY, Formula
 from alula.engine.graph.nodes import INTERNAL, Array
 from alula.engine.operators.conv import TRANSPOSED_ATTRIBUTES, convolve_transposed, infer_conv_transposed
+from alula.engine.operators.deform import deform_columns
 from alula.engine.operators.formula import evaluate_formula
 from alula.engine.operators.internal import check_extras
-from alula.engine.operators.record import Inference, Inferred, Operator
+from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator
+from alula.engine.operators.window import output_sizes, window_of
 
 
 def fused_conv_transposed(x: Array, w: Array, b: Array | None, *extras: Array, epilogue: Formula, **conv: Any) -> Array:
@@ -39,4 +43,25 @@ FUSED_CONV_TRANSPOSE = Operator(
     summary="ConvTranspose, then a formula over its result and extra inputs.",
 )
 
-OPERATORS = (FUSED_CONV_TRANSPOSE,)
+
+def _infer_columns(at: Inference) -> Inferred:
+    x = at.shape(0)
+    window = window_of(at.attributes["kernel_shape"], dict(at.attributes))
+    pixels = math.prod(static(output_sizes(window, x[2:])))
+    return [(at.dtype(0), (x[0], x[1] * math.prod(window.kernel), pixels))]
+
+
+DEFORM_COLUMNS = Operator(
+    name="DeformColumns",
+    domain=INTERNAL,
+    since=(1,),
+    inputs=("x", "offset", "mask?"),
+    attributes=MappingProxyType(
+        {"kernel_shape": REQUIRED, "strides": (), "dilations": (), "pads": (), "offset_group": 1}
+    ),
+    infer=_infer_columns,
+    reference=deform_columns,
+    summary="What the displaced taps of a DeformConv read, as columns of a matrix.",
+)
+
+OPERATORS = (FUSED_CONV_TRANSPOSE, DEFORM_COLUMNS)

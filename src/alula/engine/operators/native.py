@@ -59,13 +59,14 @@ from alula.engine.operators.native_spatial_move import (
     select_tile,
 )
 from alula.engine.operators.native_spatial_resize import select_resample
-from alula.engine.operators.native_spatial_sample import select_grid_sample, select_roi_align
+from alula.engine.operators.native_spatial_sample import select_deform_columns, select_grid_sample, select_roi_align
 from alula.engine.operators.native_spatial_transposed import select_col2im, select_convolution_transposed
 
 SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
     {
         (INTERNAL, "FusedConv"): select_convolution,
         (INTERNAL, "FusedConvTranspose"): select_convolution_transposed,
+        (INTERNAL, "DeformColumns"): select_deform_columns,
         (INTERNAL, "FusedMatMul"): select_matmul,
         (INTERNAL, "ScaledDotProduct"): select_attention,
         (INTERNAL, "Elementwise"): select_elementwise,

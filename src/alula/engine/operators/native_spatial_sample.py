@@ -1,18 +1,23 @@
 """Which kernel samples pictures at coordinates.
 
-In: a GridSample or RoiAlign on plain memory. Out: one kernel call, or None for the reference.
+In: a GridSample, RoiAlign or DeformColumns on plain memory. Out: one kernel call, or None for the reference.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Literal, cast
+
+import numpy as np
 
 from alula.base.tensors import DType
 from alula.engine.graph.dims import static
 from alula.engine.kernels.call import KernelCall, Selection
+from alula.engine.kernels.deform import DeformColumns
 from alula.engine.kernels.grid_sample import GridSample
 from alula.engine.kernels.roi_align import RoiAlign
+from alula.engine.operators.window import output_sizes, window_of
 
 _RANK = 4
 # Element numbers are 32-bit integers in vectors.
@@ -66,3 +71,34 @@ def select_roi_align(at: Selection) -> tuple[KernelCall, ...] | None:
     samples = (kernel.samples or 2) ** 2
     flops = math.prod(static(at.result().shape or ())) * samples * _FLOPS["linear"]
     return (KernelCall(kernel, at.node.inputs, (at.node.output,), flops),)
+
+
+def select_deform_columns(at: Selection) -> tuple[KernelCall, ...] | None:
+    """The columns that a matrix product turns into a deformable convolution."""
+    values = [at.values[name] for name in (*at.node.inputs, at.node.output) if name]
+    if any(value.block or value.dtype is not DType.FLOAT32 for value in values):
+        return None
+    batch, channels, height, width = static(at.value(0).shape or ())
+    names = ("kernel_shape", "strides", "dilations", "pads")
+    window = window_of(at.node.ints("kernel_shape"), {name: at.node.ints(name) for name in names})
+    sizes = static(output_sizes(window, (height, width)))
+    if not math.prod(static(at.result().shape or ())) or height * width >= _MOST_PIXELS:
+        return None
+    starts = [np.arange(sizes[axis]) * window.strides[axis] - window.pads[axis][0] for axis in (0, 1)]
+    places = np.stack(np.meshgrid(*starts, indexing="ij")).reshape(2, -1).astype(np.float32)
+    taps = [
+        (row * window.dilations[0], column * window.dilations[1])
+        for row, column in product(range(window.kernel[0]), range(window.kernel[1]))
+    ]
+    kernel = DeformColumns(
+        batch=batch,
+        channels=channels,
+        groups=at.node.integer("offset_group", 1),
+        size=(height, width),
+        pixels=math.prod(sizes),
+        taps=tuple(taps),
+        masked=bool(at.node.input(2)),
+        lanes=at.target.lanes,
+    )
+    flops = math.prod(static(at.result().shape or ())) * _FLOPS["linear"]
+    return (KernelCall(kernel, (*filter(None, at.node.inputs), places), (at.node.output,), flops),)

@@ -43,6 +43,7 @@ from alula.engine.passes.inline_branches import inline_branches
 from alula.engine.passes.lift_lines import lift_lines
 from alula.engine.passes.lower_affine_grid import lower_affine_grid
 from alula.engine.passes.lower_conv_transpose import lower_conv_transpose
+from alula.engine.passes.lower_deform_conv import lower_deform_conv
 from alula.engine.passes.lower_einsum import lower_einsum
 from alula.engine.passes.lower_norms import lower_norms
 from alula.engine.passes.lower_picks import lower_picks
@@ -57,24 +58,26 @@ from alula.engine.passes.resolve_sequences import resolve_sequences
 from alula.engine.passes.sink_transposes import sink_transposes
 from alula.engine.passes.split_resize import split_resize
 from alula.engine.passes.unroll_loops import unroll_loops
+from alula.engine.passes.unstack_transposes import unstack_transposes
 from alula.engine.passes.upgrade_operators import upgrade_operators
 
 PASSES = (
     graph_pass(upgrade_operators, required=True),
     configured_pass("bind_shapes", lambda graph, options: bind_shapes(graph, options.bindings, options.shapes)),
+    node_pass(resolve_cast_like),
     graph_pass(fold_constants, required=True),
     graph_pass(inline_branches),
     graph_pass(unroll_loops),
     graph_pass(resolve_sequences),
     graph_pass(drop_dead_nodes),
     graph_pass(drop_duplicates),
-    node_pass(resolve_cast_like),
     node_pass(drop_identity),
     node_pass(drop_casts, repeat=True),
     node_pass(drop_split_concat),
     node_pass(lower_einsum),
     node_pass(lower_norms),
     node_pass(lower_picks),
+    node_pass(unstack_transposes),
     node_pass(merge_reshapes, repeat=True),
     node_pass(sink_transposes, repeat=True),
     node_pass(merge_transposes, repeat=True),
@@ -93,6 +96,7 @@ PASSES = (
     node_pass(fold_scale),
     node_pass(lower_affine_grid),
     node_pass(lower_conv_transpose),
+    node_pass(lower_deform_conv),
     node_pass(split_resize),
     node_pass(fuse_attention),
     graph_pass(drop_dead_nodes),
