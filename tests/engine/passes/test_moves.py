@@ -21,6 +21,7 @@ from alula.engine.passes.drop_split_concat import drop_split_concat
 from alula.engine.passes.merge_reshapes import merge_reshapes
 from alula.engine.passes.merge_transposes import merge_transposes
 from alula.engine.passes.sink_transposes import sink_transposes
+from alula.engine.passes.unstack_transposes import unstack_transposes
 
 _NUMBERS = {dtype: number for number, dtype in ONNX_DTYPES.items()}
 _PLAIN = (DType.BOOL, DType.UINT8, DType.INT8, DType.INT32, DType.INT64, DType.FLOAT16, DType.FLOAT32, DType.FLOAT64)
@@ -145,6 +146,28 @@ _TRANSPOSES: dict[str, tuple[Fragment, list[str]]] = {
 def test_transposes_meet_and_vanish(fragment: Fragment, wanted: list[str]) -> None:
     """Models for channels-last pictures are exported with a pair of transposes around every operator."""
     assert fused(fragment, (*_SINK, *_SINK)) == wanted
+
+
+_STACKS: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], list[str]]] = {
+    "two axes joined": ((6, 4, 5), (0, 2, 1), (2, 3, 5, 4), ["Transpose"]),
+    "joined and moved": ((2, 12, 5), (1, 0, 2), (3, 4, 2, 5), ["Transpose"]),
+    "an axis of one between": ((6, 1, 20), (2, 1, 0), (4, 5, 2, 3), ["Transpose"]),
+    "parted in another way": ((6, 4, 5), (0, 2, 1), (3, 2, 5, 4), ["Reshape", "Transpose", "Reshape"]),
+    "parted, not joined": ((2, 3, 2, 2, 5), (0, 1, 3, 2, 4), (2, 3, 4, 5), ["Reshape", "Transpose", "Reshape"]),
+}
+
+
+@pytest.mark.parametrize(("joined", "order", "parted", "wanted"), _STACKS.values(), ids=_STACKS.keys())
+def test_a_transpose_of_stacked_matrices_needs_no_stack(
+    joined: tuple[int, ...], order: tuple[int, ...], parted: tuple[int, ...], wanted: list[str]
+) -> None:
+    """PyTorch turns the keys of all heads as one stack; only axes that part as they were joined can stay apart."""
+
+    def fragment(b: GraphBuilder, x: str) -> str:
+        turned = b.node("Transpose", b.node("Reshape", x, _integers(b, *joined)), perm=order)
+        return b.node("Reshape", turned, _integers(b, *parted))
+
+    assert fused(fragment, (unstack_transposes,), (2, 3, 4, 5)) == wanted
 
 
 def test_a_transpose_of_axes_of_one_element_is_a_change_of_shape() -> None:
