@@ -21,12 +21,7 @@ from alula.engine.operators.native_index import (
     select_scatter_nd,
 )
 from alula.engine.operators.native_matmul import select_matmul
-from alula.engine.operators.native_move import (
-    select_copy,
-    select_expand,
-    select_slice,
-    select_transpose,
-)
+from alula.engine.operators.native_move import select_copy, select_expand, select_slice, select_transpose
 from alula.engine.operators.native_norm import (
     select_group_norm,
     select_instance_norm,
@@ -121,5 +116,11 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "ReduceSumSquare"): select_reduce,
         ("", "RMSNormalization"): select_rms_norm,
         ("", "GroupNormalization"): select_group_norm,
+        ("", "Identity"): select_copy,
+        ("", "Reshape"): select_copy,
+        ("", "Flatten"): select_copy,
+        ("", "Squeeze"): select_copy,
+        ("", "Unsqueeze"): select_copy,
+        ("", "Scatter"): select_scatter_elements,
     }
 )

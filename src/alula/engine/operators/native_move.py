@@ -21,8 +21,8 @@ _PICTURE = 4
 
 
 def select_copy(at: Selection) -> tuple[KernelCall, ...] | None:
-    """The whole tensor as it is."""
-    if at.value(0).block != at.result().block:
+    """The whole tensor as it is, where its bytes cannot be shared: of constants, and of outputs that are inputs."""
+    if at.value(0).block != at.result().block or not _element(at):
         return None
     return _call(at, concat([_stored(at.value(0))], 0, _element(at)))
 
