@@ -134,7 +134,7 @@ def check_elements(shape: Sequence[int]) -> None:
         MemoryError: an array of this shape would have more than 2**32 elements.
     """
     if math.prod(shape) > _MOST_ELEMENTS:
-        msg = f"the window, stride or padding asks for {math.prod(shape)} elements"
+        msg = f"the node asks for {math.prod(shape)} elements"
         raise MemoryError(msg)
 
 
