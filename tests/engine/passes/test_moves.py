@@ -13,6 +13,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.check import check_graph
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Node, Value
+from alula.engine.graph.numpy_dtypes import numpy_dtype
 from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
 from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.passes.drop_casts import drop_casts
@@ -26,6 +27,7 @@ from alula.engine.passes.unstack_transposes import unstack_transposes
 _NUMBERS = {dtype: number for number, dtype in ONNX_DTYPES.items()}
 _PLAIN = (DType.BOOL, DType.UINT8, DType.INT8, DType.INT32, DType.INT64, DType.FLOAT16, DType.FLOAT32, DType.FLOAT64)
 _NHWC, _NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+_BYTES = np.array([1, 2], np.uint8)
 _SINK = (sink_transposes, merge_transposes)
 
 
@@ -233,7 +235,14 @@ def test_duplicates_that_are_outputs_keep_their_names() -> None:
 
 @pytest.mark.parametrize(
     ("one", "two"),
-    [({"axis": 0}, {"axis": 1}), ({"alpha": 1}, {"alpha": 1.0}), ({"shape": (1,)}, {"shape": (1.0,)})],
+    [
+        ({"axis": 0}, {"axis": 1}),
+        ({"alpha": 1}, {"alpha": 1.0}),
+        ({"shape": (1,)}, {"shape": (1.0,)}),
+        ({"value": _BYTES.view(numpy_dtype(DType.INT4))}, {"value": _BYTES.view(numpy_dtype(DType.FLOAT8E5M2))}),
+        ({"value": _BYTES.view(numpy_dtype(DType.INT4))}, {"value": _BYTES.view(numpy_dtype(DType.UINT4))}),
+        ({"values": (np.zeros(5000),)}, {"values": (np.eye(1, 5000, 2500)[0],)}),  # printed, both are zeros and dots
+    ],
 )
 def test_attributes_of_another_value_or_type_make_another_node(one: dict[str, object], two: dict[str, object]) -> None:
     """To Python, 1 and 1.0 are equal."""

@@ -48,7 +48,7 @@ def _key(node: Node, same: Mapping[str, str]) -> Hashable | None:
         return None
     attributes = []
     for name, value in sorted(node.attributes.items()):
-        if isinstance(value, Subgraph):
+        if any(isinstance(item, Subgraph) for item in (value if isinstance(value, tuple) else (value,))):
             return None
         attributes.append((name, _hashable(value)))
     inputs = tuple(same.get(name, name) for name in node.inputs)
@@ -58,8 +58,10 @@ def _key(node: Node, same: Mapping[str, str]) -> Hashable | None:
 def _hashable(value: Attribute) -> Hashable:
     """The attribute with its type, since 1 and 1.0 and True are equal; floats as text, since NaN is not."""
     if isinstance(value, np.ndarray):
-        return value.dtype.str, value.shape, repr(value.tolist()) if value.dtype == object else value.tobytes()
-    return type(value).__name__, repr(value) if isinstance(value, (float, tuple)) else value
+        return value.dtype.name, value.shape, repr(value.tolist()) if value.dtype == object else value.tobytes()
+    if isinstance(value, tuple):
+        return tuple(map(_hashable, value))
+    return type(value).__name__, repr(value) if isinstance(value, float) else value
 
 
 def _same_constants(graph: Graph) -> Mapping[str, str]:
