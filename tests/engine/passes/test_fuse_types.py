@@ -118,3 +118,12 @@ def test_a_choice_inside_float32_goes_into_the_epilogue() -> None:
     builder.node("Where", builder.node("Less", y, builder.constant(0)), builder.node("Neg", y), y)
 
     assert kinds(_after(builder, _ALL)) == ["FusedConv"]
+
+
+@pytest.mark.parametrize("op", ["Max", "Sum", "Clip"])
+def test_an_operator_that_changes_nothing_is_a_copy_where_an_output_needs_it(op: str) -> None:
+    """A model that gives its input back still needs memory of its own for it, and no host."""
+    builder = GraphBuilder()
+    builder.node(op, "x")
+
+    assert kinds(_after(builder, (fuse_elementwise,))) == ["Elementwise"]

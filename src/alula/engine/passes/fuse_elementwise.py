@@ -43,10 +43,11 @@ def fuse_elementwise(editor: GraphEditor, node: Node) -> Rewrite | None:
     )
     if not _lowered(builder, operator.lower, node, names, literals):
         return None
-    if not builder.steps:
-        return bypass(editor, node) if names[0] == node.inputs[0] else None
     formula = builder.build()
-    return Rewrite(drop=(node,), add=(_elementwise(node, formula, names),)) if formula.result_type is result else None
+    if formula.result_type is not result:
+        return None
+    changed = Rewrite(drop=(node,), add=(_elementwise(node, formula, names),))
+    return changed if builder.steps else bypass(editor, node) or changed
 
 
 def _lowered(
