@@ -44,6 +44,7 @@ from alula.engine.operators.native_pool import (
     select_max_pool,
     select_softmax,
 )
+from alula.engine.operators.native_recurrent import select_recurrence
 from alula.engine.operators.native_reduce import select_reduce
 from alula.engine.operators.native_spatial_channels import select_concat_any, select_split_any
 from alula.engine.operators.native_spatial_move import (
@@ -65,6 +66,7 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         (INTERNAL, "FusedMatMul"): select_matmul,
         (INTERNAL, "ScaledDotProduct"): select_attention,
         (INTERNAL, "Elementwise"): select_elementwise,
+        (INTERNAL, "RecurrentCore"): select_recurrence,
         (INTERNAL, "Pack"): select_pack,
         (INTERNAL, "Unpack"): select_unpack,
         (INTERNAL, "Copy"): select_copy,

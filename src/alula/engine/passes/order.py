@@ -56,6 +56,7 @@ from alula.engine.passes.resolve_auto_pad import resolve_auto_pad
 from alula.engine.passes.resolve_cast_like import resolve_cast_like
 from alula.engine.passes.resolve_sequences import resolve_sequences
 from alula.engine.passes.sink_transposes import sink_transposes
+from alula.engine.passes.split_recurrent import split_recurrent
 from alula.engine.passes.split_resize import split_resize
 from alula.engine.passes.unroll_loops import unroll_loops
 from alula.engine.passes.unstack_transposes import unstack_transposes
@@ -73,6 +74,7 @@ PASSES = (
     graph_pass(drop_duplicates),
     node_pass(drop_identity),
     node_pass(drop_casts, repeat=True),
+    node_pass(split_recurrent),
     node_pass(drop_split_concat),
     node_pass(lower_einsum),
     node_pass(lower_norms),

@@ -30,7 +30,7 @@ class Splice:
         self.values.append(Value(name, dtype_of(array), array.shape))
         return name
 
-    def node(self, op: str, inputs: Sequence[str], stem: str, **attributes: int) -> str:
+    def node(self, op: str, inputs: Sequence[str], stem: str, **attributes: int | tuple[int, ...]) -> str:
         """A new node of one output."""
         name = self.editor.fresh(stem)
         self.nodes.append(Node(op, tuple(inputs), (name,), attributes))
