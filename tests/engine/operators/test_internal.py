@@ -19,7 +19,7 @@ from alula.engine.operators.infer import infer_node
 from alula.engine.operators.record import Known
 from alula.engine.operators.table import OPERATORS
 
-_TESTED = {"FusedConv", "FusedMatMul", "Elementwise", "Pack", "Unpack", "Copy"}
+_TESTED = {"FusedConv", "FusedMatMul", "Elementwise", "Pack", "ScaledDotProduct", "Unpack", "Copy"}
 
 
 def _relu_of_sum() -> Formula:
@@ -148,3 +148,59 @@ def test_a_pack_without_block_is_refused() -> None:
     """The planner needs the block size."""
     with pytest.raises(GraphError, match="needs attribute block"):
         evaluate(_node("Pack", ("x",)), [reals(1, 2)])
+
+
+_HEADS = {"sizes": (1, 2, 4, 4, 3, 3), "views": (0, 24, 3, 6, 1) * 4, "shape": (1, 4, 6)}
+
+
+@pytest.mark.parametrize("mask", [None, reals(4, 4), reals(1, 1, 1, 4)])
+def test_scaled_dot_product_reads_heads_where_they_stand(mask: Array | None) -> None:
+    """Two heads of three features in [batch, token, 6]: softmax(scale q k^T + mask) v for each."""
+    q, k, v = (reals(1, 4, 6, low=low) for low in (-3.0, -2.0, -1.0))
+    names = ("q", "k", "v", *(["m"] if mask is not None else []))
+    node = _node("ScaledDotProduct", names, **_HEADS, scale=0.5)
+    inputs = [q, k, v, *([mask] if mask is not None else [])]
+
+    (got,) = evaluate(node, inputs)
+
+    for head in range(2):
+        mine = slice(3 * head, 3 * head + 3)
+        added = 0 if mask is None else mask.reshape(-1, 4)
+        scores = np.exp(q[0, :, mine] @ k[0, :, mine].T * 0.5 + added)
+        np.testing.assert_allclose(got[0, :, mine], scores / scores.sum(-1, keepdims=True) @ v[0, :, mine], rtol=1e-5)
+    assert _inferred(node, inputs) == [(DType.FLOAT32, (1, 4, 6))]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"views": (1, 24, 3, 6, 1) * 4},
+        {"views": (0, 24, -3, 6, 1) * 4},
+        {"views": (0, 24, 3, 6, 1) * 3 + (0, 24, 3, 7, 1)},
+        {"views": (0, 24, 3, 6)},
+        {"sizes": (1, 2, 5, 4, 3, 3)},
+        {"sizes": (1, 2, 4, 4, 3)},
+        {"sizes": (0, 2, 4, 4, 3, 3)},
+        {"shape": (1, 4, 5)},
+        {"shape": (-1, -4, 6)},
+    ],
+    ids=str,
+)
+def test_views_that_reach_outside_are_refused(change: dict[str, tuple[int, ...]]) -> None:
+    """Attack: a file that names the internal operator must not make it touch memory that is not its own."""
+    node = _node("ScaledDotProduct", ("q", "k", "v"), **{**_HEADS, **change})
+    arrays = [reals(1, 4, 6)] * 3
+
+    with pytest.raises(ShapeError):
+        evaluate(node, arrays)
+    with pytest.raises(ShapeError):
+        _inferred(node, arrays)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (2, 2, 4, 4), (1, 1, 1, 1, 4)], ids=str)
+def test_a_mask_that_does_not_broadcast_to_the_scores_is_refused(shape: tuple[int, ...]) -> None:
+    """The kernel reads it by the sizes of the scores."""
+    node = _node("ScaledDotProduct", ("q", "k", "v", "m"), **_HEADS)
+
+    with pytest.raises(ShapeError):
+        _inferred(node, [*[reals(1, 4, 6)] * 3, reals(*shape)])

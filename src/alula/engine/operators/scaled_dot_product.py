@@ -45,9 +45,15 @@ def scaled_dot_product(q: Array, k: Array, v: Array, mask: Array | None = None, 
     weights = powers / powers.sum(-1, keepdims=True)
     if attributes["safe"]:
         weights = np.where(np.isnan(weights), np.float32(0), weights)
-    y = np.zeros(attributes["shape"], np.float32)
+    y = np.zeros(_checked(attributes["shape"]), np.float32)
     _seen(y, views[3], (batch, heads, rows, width), writeable=True)[...] = np.matmul(weights, values)
     return y
+
+
+def _checked(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if min(shape, default=1) < 1:
+        raise Mismatch("shape must be of positive numbers", f"it is {show(shape)}")
+    return shape
 
 
 def _views(views: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
@@ -77,7 +83,7 @@ def _infer(at: Inference) -> Inferred:
     if len(at.attributes["sizes"]) != 6:  # noqa: PLR2004
         raise Mismatch("sizes must be 6 numbers", f"they are {len(at.attributes['sizes'])}")
     batch, heads, rows, keys, depth, width = at.attributes["sizes"]
-    shape: tuple[int, ...] = at.attributes["shape"]
+    shape = _checked(at.attributes["shape"])
     views = _views(at.attributes["views"])
     sizes = ((rows, depth), (keys, depth), (keys, width))
     for index, (view, size) in enumerate(zip(views, sizes, strict=False)):
