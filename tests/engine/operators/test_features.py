@@ -17,13 +17,13 @@ from support.problem import EXTREMES, floats, ints, reals
 from alula.base.errors import ShapeError, UnsupportedError
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.importers.onnx import read_onnx
-from alula.engine.operators import features, training, trees
+from alula.engine.operators import classify, features, training, trees
 from alula.engine.operators.evaluate import evaluate, evaluate_graph
 from alula.engine.operators.record import REQUIRED, Operator
 from alula.engine.sessions.reference import prepare_reference
 
 _ML, _TRAINING = features.DOMAIN, training.DOMAIN
-_RECORDS = (*features.OPERATORS, *trees.OPERATORS, *training.OPERATORS)
+_RECORDS = (*classify.OPERATORS, *features.OPERATORS, *trees.OPERATORS, *training.OPERATORS)
 _VERSIONS = {_ML: 5, _TRAINING: 1}
 
 
@@ -41,8 +41,8 @@ def _model(op: str, domain: str, inputs: tuple[Array, ...], attributes: Mapping[
     ]
     made = [onnx.ValueInfoProto(name=name) for name in node.output]
     graph = helper.make_graph([node], "features", ends, made)
-    # TreeEnsembleRegressor was withdrawn at version 5 of its domain.
-    version = 3 if "Regressor" in op else _VERSIONS[domain]
+    # These were withdrawn at version 5 of their domain.
+    version = 3 if op.startswith("TreeEnsemble") else _VERSIONS[domain]
     sets = [helper.make_opsetid("", 21), helper.make_opsetid(domain, version)]
     return helper.make_model(graph, opset_imports=sets, ir_version=10)
 
@@ -137,6 +137,60 @@ def test_trees_agree_with_onnxruntime(aggregate: str, base: list[float] | None) 
     got = _ours(model, {"x0": rows})
 
     _compare(got, session.run(None, {"x0": rows}))
+
+
+def _classes(weighted: int, *, positive: bool) -> dict[str, Any]:
+    """The same trees, one class a leaf, of which only the first `weighted` have weights."""
+    old = _old_trees(4, 5)
+    nodes = {name: value for name, value in old.items() if name.startswith("nodes_")}
+    leaves = range(0, len(old["target_ids"]), 2)
+    ids = [at // 2 % weighted for at in leaves]
+    weights = [old["target_weights"][at] for at in leaves]
+    return {
+        **nodes,
+        "class_treeids": [old["target_treeids"][at] for at in leaves],
+        "class_nodeids": [old["target_nodeids"][at] for at in leaves],
+        "class_ids": ids,
+        "class_weights": [abs(weight) / 2 for weight in weights] if positive else weights,
+    }
+
+
+@pytest.mark.parametrize("post", ["NONE", "LOGISTIC", "SOFTMAX"])
+@pytest.mark.parametrize("labels", [{"classlabels_int64s": [4, 7, 9]}, {"classlabels_strings": ["a", "b", "c"]}])
+def test_classes_of_trees_agree_with_onnxruntime(post: str, labels: dict[str, Any]) -> None:
+    """Labels of both kinds, and each transformation of the scores."""
+    attributes = {**_classes(3, positive=False), **labels, "post_transform": post}
+    rows = reals(20, 3)
+    model = _model("TreeEnsembleClassifier", _ML, (rows,), attributes, 2)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    _compare(_ours(model, {"x0": rows}), session.run(None, {"x0": rows}))
+
+
+@pytest.mark.parametrize("post", ["NONE", "LOGISTIC", "SOFTMAX"])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("base", [{}, {"base_values": [0.3]}])
+def test_two_classes_of_which_one_has_weights_agree_with_onnxruntime(
+    post: str, base: dict[str, Any], *, positive: bool
+) -> None:
+    """Positive weights are chances and their border is 1/2; others are decisions and their border is 0."""
+    attributes = {**_classes(1, positive=positive), **base, "classlabels_int64s": [4, 7], "post_transform": post}
+    rows = reals(20, 3)
+    model = _model("TreeEnsembleClassifier", _ML, (rows,), attributes, 2)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    _compare(_ours(model, {"x0": rows}), session.run(None, {"x0": rows}))
+
+
+@pytest.mark.parametrize("post", ["NONE", "LOGISTIC", "SOFTMAX"])
+@pytest.mark.parametrize("labels", [{"classlabels_ints": [4, 7]}, {"classlabels_strings": ["a", "b"]}])
+def test_linear_classes_agree_with_onnxruntime(post: str, labels: dict[str, Any]) -> None:
+    """As exporters of logistic regression write it: coefficients for each of the classes."""
+    weights = {"coefficients": [1.0, -2.0, 0.5, -1.0, 2.0, 0.5], "intercepts": [0.1, -0.1]}
+    model = _model("LinearClassifier", _ML, (_X,), {**weights, **labels, "post_transform": post}, 2)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    _compare(_ours(model, {"x0": _X}), session.run(None, {"x0": _X}))
 
 
 @pytest.mark.parametrize(("op", "kinds", "attributes"), [

@@ -18,6 +18,7 @@ from alula.engine.operators import (
     bitwise,
     boxes,
     chance,
+    classify,
     compare,
     constant,
     control,
@@ -69,11 +70,11 @@ from alula.engine.operators.record import Operator
 NEWEST_OPSET = 28
 
 _FILES = (
-    activation, activation_more, arithmetic, attention, bitwise, boxes, chance, compare, constant, control, conv,
-    convert, crop, cumulate, deform, einsum, features, found, grid, indexed, internal, internal_spatial, join,
-    layer_norms, loss, matmul, move, normalise, norms, pad, pattern, pick, pool, recurrent, recurrent_attention,
-    reduce, resize, roi, rounding, scaled_dot_product, scan, sequence, shape, spectrum, text, tfidf, tile, training,
-    trees, trigonometry,
+    activation, activation_more, arithmetic, attention, bitwise, boxes, chance, classify, compare, constant,
+    control, conv, convert, crop, cumulate, deform, einsum, features, found, grid, indexed, internal,
+    internal_spatial, join, layer_norms, loss, matmul, move, normalise, norms, pad, pattern, pick, pool, recurrent,
+    recurrent_attention, reduce, resize, roi, rounding, scaled_dot_product, scan, sequence, shape, spectrum, text,
+    tfidf, tile, training, trees, trigonometry,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(

@@ -153,14 +153,14 @@ def forest_of_nodes(attributes: Mapping[str, Any], kind: str, targets: int) -> F
     sides = [_branch(place, modes, trees, attributes[f"nodes_{side}nodeids"] or ()) for side in ("false", "true")]
     ends = zip(attributes[f"{kind}_treeids"] or (), attributes[f"{kind}_nodeids"] or (), strict=True)
     places = np.asarray([_place(place, key) for key in ends], np.int64)
-    given = _either(attributes, f"{kind}_weights")
+    given = numbers_of(attributes, f"{kind}_weights")
     columns = np.asarray(attributes[f"{kind}_ids"] or (), np.int64)
     inner = np.setdiff1d(np.arange(count), np.concatenate(sides)) if count else np.zeros(0, np.int64)
     weights, seen = _weights(count, targets, places, columns, given)
     return _checked(Forest(
         features=np.asarray(attributes["nodes_featureids"] or (), np.int64),
         modes=modes,
-        splits=_either(attributes, "nodes_values"),
+        splits=numbers_of(attributes, "nodes_values"),
         branches=np.stack([np.maximum(side, 0) for side in sides]),
         missing=np.asarray(attributes["nodes_missing_value_tracks_true"] or np.zeros(count), np.bool_),
         members={},
@@ -188,7 +188,7 @@ def _place(place: Mapping[tuple[int, int], int], key: tuple[int, int]) -> int:
     return place[key]
 
 
-def _either(attributes: Mapping[str, Any], name: str) -> Array:
+def numbers_of(attributes: Mapping[str, Any], name: str) -> Array:
     """Numbers given as a list, or as a tensor for those of double precision."""
     tensor = attributes[f"{name}_as_tensor"]
     return np.asarray(attributes[name] or () if tensor is None else tensor, np.float64)
@@ -208,7 +208,7 @@ def _checked(forest: Forest) -> Forest:
 def tree_ensemble(x: Array, **attributes: Any) -> Array:
     """The sum, mean, smallest or largest of what the trees' leaves give to each target."""
     forest = forest_of_leaves(attributes)
-    scores, _ = forest.scores(_rows(x), _named(_AGGREGATES, attributes["aggregate_function"]))
+    scores, _ = forest.scores(rows_of(x), _named(_AGGREGATES, attributes["aggregate_function"]))
     return transformed(scores, _named(_TRANSFORMS, attributes["post_transform"])).astype(x.dtype)
 
 
@@ -218,7 +218,12 @@ def _named(names: Sequence[str], number: int) -> str:
     return names[number]
 
 
-def _rows(x: Array) -> Array:
+def rows_of(x: Array) -> Array:
+    """X as floats.
+
+    Raises:
+        Mismatch: it is no matrix.
+    """
     if x.ndim != 2:  # noqa: PLR2004  rows of features
         raise Mismatch("input must be rows of features", f"it is {show(x.shape)}")
     return x.astype(np.float64) if x.dtype.kind != "f" else x
@@ -227,12 +232,13 @@ def _rows(x: Array) -> Array:
 def tree_regressor(x: Array, **attributes: Any) -> Array:
     """As TreeEnsemble, with a base value for each target."""
     forest = forest_of_nodes(attributes, "target", attributes["n_targets"] or 1)
-    scores, _ = forest.scores(_rows(x), attributes["aggregate_function"])
-    return transformed(scores + _base(attributes, scores.shape[1]), attributes["post_transform"])
+    scores, _ = forest.scores(rows_of(x), attributes["aggregate_function"])
+    return transformed(scores + base_values(attributes, scores.shape[1]), attributes["post_transform"])
 
 
-def _base(attributes: Mapping[str, Any], count: int) -> Array:
-    base = _either(attributes, "base_values")
+def base_values(attributes: Mapping[str, Any], count: int) -> Array:
+    """What each score starts from; 0 where that is not said."""
+    base = numbers_of(attributes, "base_values")
     return base if base.size in (1, count) else np.zeros(count)
 
 
@@ -244,7 +250,7 @@ def _infer_regressor(at: Inference) -> Inferred:
     return [(DType.FLOAT32, (at.shape(0)[0], at.attributes["n_targets"] or 1))]
 
 
-_OLD_NODES = MappingProxyType({
+OLD_NODES = MappingProxyType({
     "base_values": None, "base_values_as_tensor": None, "nodes_falsenodeids": None, "nodes_featureids": None,
     "nodes_hitrates": None, "nodes_hitrates_as_tensor": None, "nodes_missing_value_tracks_true": None,
     "nodes_modes": None, "nodes_nodeids": None, "nodes_treeids": None, "nodes_truenodeids": None, "nodes_values": None,
@@ -274,7 +280,7 @@ TREE_REGRESSOR = Operator(
     since=(1, 3),
     inputs=("x",),
     attributes=MappingProxyType({
-        **_OLD_NODES, "aggregate_function": "SUM", "n_targets": None, "target_ids": None, "target_nodeids": None,
+        **OLD_NODES, "aggregate_function": "SUM", "n_targets": None, "target_ids": None, "target_nodeids": None,
         "target_treeids": None, "target_weights": None, "target_weights_as_tensor": None,
     }),
     infer=_infer_regressor,
