@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -20,7 +22,7 @@ pytest.importorskip("onnxscript", reason="onnxscript is not installed: scripts/e
 
 from support.torch_modules import convolutional, sequential  # noqa: E402  they need torch
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "resnet18": (convolutional.ResNet18, (1, 3, 64, 64)),
     "mobilenet_v2": (lambda: convolutional.MobileNet(2), (1, 3, 64, 64)),
     "mobilenet_v3": (lambda: convolutional.MobileNet(3), (2, 3, 64, 64)),
