@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from support.planned import assert_close
 from support.plans import resident_pages
 from support.staged import batch_graph, image, rows_graph, saved_model, split_graph
 
-from alula.base.errors import InputError
+from alula.base.errors import InputError, LimitError
 from alula.base.session import OpenOptions
 from alula.base.settings import Settings, read_settings
 from alula.base.tensors import Tensor
@@ -216,3 +218,28 @@ def test_options_of_the_model_reach_its_parts(settings: Settings, tmp_path: Path
         each.close()
 
     assert len(plans_in(settings)) == 2
+
+
+@pytest.mark.parametrize(("trips", "ends"), [(5, True), (6, False)])
+def test_loops_of_a_stage_end_at_the_limit(trips: int, ends: bool, settings: Settings, tmp_path: Path) -> None:  # noqa: FBT001  a parameter
+    """No model file can keep a process busy for ever, whichever provider runs it."""
+    state = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("s", "t")]
+    number = helper.make_tensor_value_info("i", TensorProto.INT64, [])
+    more = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("c", "d")]
+    steps = [helper.make_node("Identity", ["c"], ["d"]), helper.make_node("Add", ["s", "s"], ["t"])]
+    body = helper.make_graph(steps, "body", [number, more[0], state[0]], [more[1], state[1]])
+    loop = helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)
+    ends_of = [helper.make_tensor_value_info(name, kind, dims) for name, kind, dims in
+               (("n", TensorProto.INT64, []), ("x", TensorProto.FLOAT, [1]), ("y", TensorProto.FLOAT, [1]))]  # fmt: skip
+    graph = helper.make_graph([loop], "loop", ends_of[:2], ends_of[2:])
+    path = tmp_path / "loop.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    session = open_native(path, OpenOptions(), replace(settings, loop_limit=5))
+    feeds = {"n": np.array(trips), "x": np.ones(1, np.float32)}
+
+    if ends:
+        assert session.run(feeds)["y"].tolist() == [32]
+    else:
+        with pytest.raises(LimitError, match="trips"):
+            session.run(feeds)
+    session.close()

@@ -74,7 +74,7 @@ def test_strings_come_and_go_as_arrays_of_objects(
     provider: Any, dtype: type, settings: Settings, tmp_path: Path
 ) -> None:
     """In any script; numpy's own strings are taken too."""
-    words = np.array(["alula", "крыло", "翼"], dtype)
+    words: np.ndarray[Any, Any] = np.array(["alula", "крыло", "翼"], dtype)
     session = open_model(strings(tmp_path), OpenOptions(provider=provider), settings)
 
     found: Any = session.run({"words": words, "which": np.array([2, 0, 1, 2])})["y"]

@@ -15,7 +15,8 @@ from alula.base.tensors import Tensor
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Value
 from alula.engine.graph.numpy_dtypes import dtype_of
-from alula.engine.operators.evaluate import evaluate, evaluate_graph
+from alula.engine.operators.evaluate import evaluate_graph
+from alula.engine.operators.nested import Limits
 from alula.engine.sessions.host import as_array
 from alula.engine.sessions.plans import PlanPool
 from alula.engine.sessions.staging import WORTH_A_PLAN, Stage, cut, is_heavy, prepare, with_inputs, work_of
@@ -39,28 +40,30 @@ class StageRunner:
 
     def run(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that the stage and those behind it make of the values: outputs of the model among them."""
-        known = {**self.stage.constants, **values}
+        known = dict(values)
         if self.stage.native is not None:
             known.update(self._run_native(self.stage.native, known))
-        for one in self.stage.host:
-            arrays = [_plain(known[name]) if name else None for name in one.node.inputs]
-            results = evaluate(one.node, arrays)
-            known.update((name, value) for name, value in zip(one.node.outputs, results, strict=True) if name)
+        if self.stage.hosted is not None:
+            known.update(self._evaluate(self.stage.hosted, known))
         if self.stage.rest is not None:
             known.update(self._run_rest(self.stage.rest, known))
         return known
 
     def _run_native(self, native: Graph, known: Mapping[str, Any]) -> Mapping[str, Any]:
-        feeds = {value.name: known[value.name] for value in native.inputs}
         if self._plan is None:
-            return evaluate_graph(native, {name: _plain(value) for name, value in feeds.items()})
+            return self._evaluate(native, known)
         session = self._pool.get(self._plan, native, self._pool.part_options)
-        return session.run({name: _tensor(value) for name, value in feeds.items()})
+        return session.run({value.name: _tensor(known[value.name]) for value in native.inputs})
+
+    def _evaluate(self, graph: Graph, known: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A part by its references."""
+        feeds = {value.name: _plain(known[value.name]) for value in graph.inputs}
+        return evaluate_graph(graph, feeds, limits=Limits(self._pool.settings.loop_limit))
 
     def _run_rest(self, rest: Graph, known: Mapping[str, Any]) -> Mapping[str, Any]:
-        feeds = {value.name: _plain(known[value.name]) for value in rest.inputs}
         if not is_heavy(rest):
-            return evaluate_graph(rest, feeds)
+            return self._evaluate(rest, known)
+        feeds = {value.name: _plain(known[value.name]) for value in rest.inputs}
         key = tuple(_form(value) for value in feeds.values())
         following = self._following.get(key)
         if following is None:

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from alula.base.tensors import DType, TensorSpec
 from alula.engine.graph.dims import is_static, static
 from alula.engine.graph.graph import Graph
-from alula.engine.graph.nodes import INTERNAL, Array, Node, Subgraph, Value
+from alula.engine.graph.nodes import INTERNAL, Node, Subgraph, Value
 from alula.engine.passes.driver import PassOptions, run_pass
 from alula.engine.passes.fold_constants import fold_constants
 from alula.engine.passes.order import PASSES
@@ -56,13 +55,13 @@ class Stage:
         native: all nodes that do not depend on a host node, as a graph of its own; None where there are none.
         host: the first nodes that no plan can hold; their inputs are there when `native` has run.
         rest: what depends on them; the shapes of its inputs are known only then. None where nothing is left.
-        constants: the arrays that host nodes read.
+        hosted: the host nodes as a graph of their own; None where nothing of them is wanted.
     """
 
     native: Graph | None
     host: tuple[HostNode, ...]
     rest: Graph | None
-    constants: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
+    hosted: Graph | None = None
 
 
 def prepare(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
@@ -111,7 +110,7 @@ def cut(graph: Graph) -> Stage:
         native=_part(graph, native, _made_by(native, wanted)),
         host=tuple(host),
         rest=_part(graph, rest, left, unknown=made & late),
-        constants={name: graph.constants[name] for name in read_later if name in graph.constants},
+        hosted=_part(graph, [one.node for one in host], _made_by([one.node for one in host], wanted)),
     )
 
 
