@@ -61,6 +61,20 @@ def test_compiled_operators_agree_with_their_references(dtype: DType, target: st
     assert on_host == {form.name for form in forms if dtype not in form.native}
 
 
+@pytest.mark.parametrize("target", sorted({t.name for t in RUNNABLE}))
+@pytest.mark.parametrize("source", [DType.FLOAT32, DType.FLOAT64, DType.FLOAT16], ids=str)
+def test_subnormal_float16_is_no_subnormal_float32(source: DType, target: str, tmp_path: Path) -> None:
+    """Rule: runs flush subnormal numbers of the type that they compute in; those of float16 are normal there."""
+    small = np.array([6e-8, 1e-7, 3e-6, -6.2e-5, 5.9e-8, 2.9e-8, 3.1e-8, 0.0, 6.1e-5] * 3).astype(numpy_dtype(source))
+    node = Node("Cast", ("x",), ("y",), {"to": 1 if source is DType.FLOAT16 else 10})
+    value = Value("x", source, small.shape)
+    graph = Graph("small", (node,), (value,), ("y",), {}, {"x": value}, {"": 28})
+
+    found = results_of(planned(graph, target_named(target)), tmp_path, {"x": small})
+
+    np.testing.assert_array_equal(found["y"], small.astype(found["y"].dtype))
+
+
 def _compare(got: Array, want: Array, about: str) -> None:
     assert got.dtype == want.dtype, about
     if not is_real(want.dtype):

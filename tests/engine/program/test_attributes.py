@@ -98,6 +98,19 @@ def test_formulas_come_back() -> None:
     assert through_json(builder.build()) == builder.build()
 
 
+def test_typed_formulas_come_back() -> None:
+    """Types of inputs, what casts name, and integers that no float holds."""
+    builder = FormulaBuilder(2, (DType.INT64, DType.BOOL))
+    index, mask = builder.arguments()
+    chosen = builder.select(mask, builder.add(index, 2**62 + 1), 0)
+    builder.cast(builder.invert(builder.eq(chosen, 3)), DType.BFLOAT16)
+
+    back = through_json(builder.build())
+
+    assert back == builder.build()
+    assert str(back) == str(builder.build())
+
+
 @pytest.mark.parametrize("value", [object(), np.array(["text"]), np.array([1j]), np.array([None]), [1, 2], None])
 def test_other_values_are_refused(value: Any) -> None:
     """A plan that could not be read back must not be written."""
@@ -144,6 +157,16 @@ def test_other_values_are_refused(value: Any) -> None:
         {"formula": {"inputs": 1, "steps": [["exec", [1.0]]]}},
         {"formula": {"inputs": 1, "steps": [["add", [1.0]]]}},
         {"formula": {"inputs": 1, "steps": [["neg", [{"register": 1}]]]}},
+        {"formula": {"inputs": 1 << 40, "steps": []}},
+        {"formula": {"inputs": 1, "types": ["int4"], "steps": [["neg", [{"register": 0}]]]}},
+        {"formula": {"inputs": 1, "types": ["int8", "int8"], "steps": []}},
+        {"formula": {"inputs": 1, "types": ["complex"], "steps": []}},
+        {"formula": {"inputs": 1, "types": ["int8"], "steps": [["exp", [{"register": 0}]]]}},
+        {"formula": {"inputs": 1, "types": ["int8"], "steps": [["add", [{"register": 0}, 1e300]]]}},
+        {"formula": {"inputs": 2, "types": ["int8", "bool"], "steps": [["add", [{"register": 0}, {"register": 1}]]]}},
+        {"formula": {"inputs": 1, "steps": [["cast", [{"register": 0}]]]}},
+        {"formula": {"inputs": 1, "steps": [["cast", [{"register": 0}], "object"]]}},
+        {"formula": {"inputs": 1, "steps": [["neg", [{"register": 0}], "int8"]]}},
         {"formula": {"inputs": 1, "steps": [["neg", [{"register": -1}]]]}},
         {"formula": {"inputs": 1, "steps": [["neg", ["text"]]]}},
         {"formula": {"inputs": 1, "steps": [[["neg"], [1.0]]]}},
