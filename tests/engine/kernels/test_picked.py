@@ -47,6 +47,23 @@ def test_the_place_of_an_extreme_is_found(
 
 
 @ON_ALL
+@pytest.mark.parametrize("length", [16, 17, 31, 64, 65, 100, 1000])
+@pytest.mark.parametrize("last", [False, True])
+def test_rows_of_equals_have_their_first_and_their_last(length: int, target: Target, *, last: bool) -> None:
+    """Rule: places decide among equals, NaN among NaN too, wherever in a register they stand."""
+    random = np.random.default_rng(length)
+    x = random.integers(0, 3, (40, length, 1)).astype(np.float32)
+    x[20:][random.random((20, length, 1)) < 3 / length] = np.nan
+    x[0] = 1
+    want = length - 1 - np.argmax(np.flip(x, 1), 1) if last else np.argmax(x, 1)
+    got = np.full((40, 1), -1)
+
+    run_kernel(ExtremePlace("max", DType.FLOAT32, 40, length, 1, last), target, [x], [got], pieces=3)
+
+    np.testing.assert_array_equal(got, want)
+
+
+@ON_ALL
 @SHAPES
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.int8, np.uint8, np.uint32, np.int16])
 @pytest.mark.parametrize("largest", [False, True])

@@ -69,6 +69,10 @@ class ExtremePlace:
         return module(f)
 
     def _columns(self, f: Function, x: Index, y: Index, count: int) -> None:
+        wide = full_width(f, self.dtype)
+        if self.inner == 1 and self.axis >= wide:
+            self._row(Lanes(f, self.dtype, wide), x, y)
+            return
         for start, width in widths_of(count, full_width(f, self.dtype)):
             self._vector(Lanes(f, self.dtype, width), f.add(x, start), f.add(y, start))
 
@@ -85,16 +89,58 @@ class ExtremePlace:
         _, found = f.loop(1, self.axis, 1, step, first, [lanes.kind, places.kind])
         places.store(found, "%y", y)
 
-    def _better(self, lanes: Lanes, value: str, held: str) -> str:
-        """Whether `value` takes the place of `held`, lane by lane."""
-        f, booleans = lanes.f, f"<{lanes.count} x i1>"
-        relation = ("ge" if self.last else "gt") if self.kind == "max" else ("le" if self.last else "lt")
+    def _row(self, lanes: Lanes, x: Index, y: Index) -> None:
+        """A row of neighbours: each lane has an extreme of its own; the last register overlaps the one before."""
+        f, places = lanes.f, Lanes(lanes.f, DType.INT64, lanes.count)
+        whole = self.axis - self.axis % lanes.count
+
+        def step(at: Index, held: Carried) -> Carried:
+            value = lanes.load("%x", f.add(x, at))
+            better = self._better(lanes, value, held[0])
+            return [lanes.choose(better, value, held[0]), places.choose(better, places.splat(str(at)), held[1])]
+
+        held = [lanes.load("%x", x), places.zero]
+        held = f.loop(lanes.count, whole, lanes.count, step, held, [lanes.kind, places.kind])
+        if whole < self.axis:
+            held = step(self.axis - lanes.count, held)
+        numbers = "<" + ", ".join(f"i64 {lane}" for lane in range(lanes.count)) + ">"
+        self._fold(lanes, held[0], places.arithmetic("add", held[1], numbers), y)
+
+    def _fold(self, lanes: Lanes, value: str, place: str, y: Index) -> None:
+        """Halve the registers until one extreme is left; among equals places decide."""
+        f = lanes.f
+        while lanes.count > 1:
+            places = Lanes(f, DType.INT64, lanes.count)
+            (low, high), (low_place, high_place) = lanes.halves(value), places.halves(place)
+            lanes, places = lanes.of(lanes.count // 2), places.of(lanes.count // 2)
+            booleans = f"<{lanes.count} x i1>"
+            nearer = places.compare("gt" if self.last else "lt", high_place, low_place)
+            equal = f.op(f"and {booleans} {self._same(lanes, low, high)}, {nearer}")
+            better = f.op(f"or {booleans} {self._beyond(lanes, high, low)}, {equal}")
+            value, place = lanes.choose(better, high, low), places.choose(better, high_place, low_place)
+        Lanes(f, DType.INT64, 1).store(place, "%y", y)
+
+    def _beyond(self, lanes: Lanes, value: str, held: str) -> str:
+        """Whether `value` is the more extreme one, a NaN more than any number."""
+        relation = "gt" if self.kind == "max" else "lt"
         if not lanes.is_float:
             return lanes.compare(relation, value, held)
-        # Unordered: true where either is NaN. Then a NaN that is held stays, or gives way to a later one.
-        beyond = f.op(f"fcmp u{relation} {lanes.kind} {value}, {held}")
-        number = f.op(f"fcmp ord {lanes.kind} {held}, {held}")
-        better = f.op(f"and {booleans} {beyond}, {number}")
+        # Unordered: true where either is NaN.
+        beyond = lanes.f.op(f"fcmp u{relation} {lanes.kind} {value}, {held}")
+        return lanes.f.op(f"and <{lanes.count} x i1> {beyond}, {lanes.f.op(f'fcmp ord {lanes.kind} {held}, {held}')}")
+
+    @staticmethod
+    def _same(lanes: Lanes, one: str, other: str) -> str:
+        """Whether two are equal, or both NaN."""
+        if not lanes.is_float:
+            return lanes.compare("eq", one, other)
+        f, booleans = lanes.f, f"<{lanes.count} x i1>"
+        nans = [f.op(f"fcmp uno {lanes.kind} {v}, {v}") for v in (one, other)]
+        return f.op(f"or {booleans} {lanes.compare('eq', one, other)}, {f.op(f'and {booleans} {nans[0]}, {nans[1]}')}")
+
+    def _better(self, lanes: Lanes, value: str, held: str) -> str:
+        """Whether `value`, which comes later, takes the place of `held`, lane by lane."""
+        beyond = self._beyond(lanes, value, held)
         if not self.last:
-            return better
-        return f.op(f"or {booleans} {better}, {f.op(f'fcmp uno {lanes.kind} {value}, {value}')}")
+            return beyond
+        return lanes.f.op(f"or <{lanes.count} x i1> {beyond}, {self._same(lanes, value, held)}")
