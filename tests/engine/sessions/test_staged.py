@@ -229,6 +229,7 @@ def test_loops_of_a_stage_end_at_the_limit(trips: int, ends: bool, settings: Set
     steps = [helper.make_node("Identity", ["c"], ["d"]), helper.make_node("Add", ["s", "s"], ["t"])]
     body = helper.make_graph(steps, "body", [number, more[0], state[0]], [more[1], state[1]])
     loop = helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)
+    kinds: tuple[tuple[str, int, list[int]], ...]
     kinds = (("n", TensorProto.INT64, []), ("x", TensorProto.FLOAT, [1]), ("y", TensorProto.FLOAT, [1]))
     ends_of = [helper.make_tensor_value_info(*kind) for kind in kinds]
     graph = helper.make_graph([loop], "loop", ends_of[:2], ends_of[2:])
