@@ -17,6 +17,7 @@ from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.passes.driver import run_node_pass
 from alula.engine.passes.drop_dead_nodes import drop_dead_nodes
 from alula.engine.passes.fuse_attention import fuse_attention
+from alula.engine.passes.turn_weighing import turn_weighing
 from alula.engine.passes.unstack_transposes import unstack_transposes
 from alula.engine.plan.records import NativeStep
 
@@ -186,3 +187,43 @@ def test_values_whose_features_stand_apart_are_copied_first() -> None:
     assert kinds(graph) == ["Transpose", "ScaledDotProduct", "Abs"]
     assert graph.nodes[1].inputs == ("x", "x", q)
     assert_same_results(graph, before, builder.feeds())
+
+
+def _picture(b: GraphBuilder, channels: int, keys: int, values: int) -> tuple[str, str, str]:
+    """Heads of a picture: [batch, head, channel, pixel]; pixels are the tokens, and neighbours in memory."""
+    heads = b.shape[1] // channels
+    apart = b.node("Reshape", "x", _ints(b, b.shape[0], heads, channels, -1))
+    b.nodes.append(Node("Split", (apart, _ints(b, keys, keys, values)), ("part_q", "part_k", "part_v"), {"axis": 2}))
+    return "part_q", "part_k", "part_v"
+
+
+def test_attention_over_the_pixels_of_a_picture_becomes_one_node(tmp_path: Path) -> None:
+    """Detectors weigh values from the left, v softmax(q^T k)^T, so that pixels stay neighbours (YOLO11, C2PSA)."""
+    builder = GraphBuilder(shape=(2, 32, 3, 5))
+    q, k, v = _picture(builder, 16, 4, 8)
+    scores = builder.node("MatMul", builder.node("Transpose", q, perm=(0, 1, 3, 2)), k)
+    weights = builder.node("Softmax", builder.node("Mul", scores, builder.constant(0.5)), axis=-1)
+    y = builder.node("MatMul", v, builder.node("Transpose", weights, perm=(0, 1, 3, 2)))
+    builder.node("Abs", builder.node("Reshape", y, _ints(builder, 2, 16, 3, 5)))
+    before = prepared(builder.build())
+
+    graph, _ = run_node_pass(before, turn_weighing)
+    graph = _after(graph)
+
+    feeds = builder.feeds()
+    assert kinds(graph) == ["Reshape", "Split", "Transpose", "ScaledDotProduct", "Transpose", "Reshape", "Abs"]
+    assert_same_results(graph, before, feeds)
+    assert_close(results_of(planned(before), tmp_path, feeds), evaluate_graph(before, feeds))
+
+
+def test_weights_that_are_read_turned_elsewhere_too_keep_their_side() -> None:
+    """They would be turned all the same."""
+    builder = GraphBuilder(shape=(2, 3, 4, 4))
+    turned = builder.node("Transpose", builder.node("Softmax", "x"), perm=(0, 1, 3, 2))
+    builder.node("Add", builder.node("MatMul", "x", turned), turned)
+    before = prepared(builder.build())
+
+    after, rewrites = run_node_pass(before, turn_weighing)
+
+    assert rewrites == 0
+    assert after is before

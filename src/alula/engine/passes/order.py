@@ -58,6 +58,7 @@ from alula.engine.passes.resolve_sequences import resolve_sequences
 from alula.engine.passes.sink_transposes import sink_transposes
 from alula.engine.passes.split_recurrent import split_recurrent
 from alula.engine.passes.split_resize import split_resize
+from alula.engine.passes.turn_weighing import turn_weighing
 from alula.engine.passes.unroll_loops import unroll_loops
 from alula.engine.passes.unstack_transposes import unstack_transposes
 from alula.engine.passes.upgrade_operators import upgrade_operators
@@ -100,6 +101,7 @@ PASSES = (
     node_pass(lower_conv_transpose),
     node_pass(lower_deform_conv),
     node_pass(split_resize),
+    node_pass(turn_weighing),
     node_pass(fuse_attention),
     graph_pass(drop_dead_nodes),
     node_pass(fuse_matmul, repeat=True),
