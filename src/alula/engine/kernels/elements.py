@@ -37,8 +37,8 @@ def memory_kind(dtype: DType, target: Target) -> str:
 
 
 def has_half(target: Target) -> bool:
-    """Whether float16 is converted by instructions: F16C comes with x86-64-v3 as multiply-add does (x86-64 psABI)."""
-    return target.fma or not target.triple.startswith("x86_64")
+    """Whether float16 is converted by instructions; on x86-64 they are F16C, which comes with x86-64-v3."""
+    return "f16c" in target.needs or not target.triple.startswith("x86_64")
 
 
 def constant(f: Function, dtype: DType, value: float) -> str:

@@ -41,7 +41,7 @@ class Target:
 
 
 _V2 = ("sse4_2", "ssse3", "popcnt")
-_V3 = (*_V2, "avx2", "fma", "bmi2")
+_V3 = (*_V2, "avx2", "fma", "bmi2", "f16c")
 _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 
 TARGETS: tuple[Target, ...] = (
