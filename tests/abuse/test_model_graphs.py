@@ -50,6 +50,12 @@ def refused_in_little_memory(model: onnx.ModelProto, kind: type[AlulaError], mes
     assert peak_memory(refused) < most
 
 
+def field(number: int, content: bytes) -> bytes:
+    """A length-delimited field; the onnx library writes no packed ones."""
+    length = bytes(AttributeProto(i=len(content)).SerializeToString()[1:])  # a varint behind its tag
+    return bytes([number << 3 | 2]) + length + content
+
+
 def function(name: str, *calls: str) -> onnx.FunctionProto:
     """A function that calls others, one after the other, from `a` to `b`."""
     names = ["a", *(f"t{index}" for index in range(1, len(calls))), "b"]
@@ -224,6 +230,23 @@ def test_attribute_of_another_type_than_it_claims_is_refused(claimed: Any, held:
     else:
         with pytest.raises(ModelFileError, match="attribute value"):
             read(model)
+
+
+@pytest.mark.parametrize(("number", "kind", "size"), [(8, AttributeProto.INTS, 1), (7, AttributeProto.FLOATS, 4)])
+def test_packed_numbers_of_attributes_have_the_limit_of_fields(number: int, kind: Any, size: int) -> None:
+    """Attack: a list of a byte a number in the file, of forty bytes a number in memory."""
+    attribute = AttributeProto(name="v", type=kind).SerializeToString() + field(number, bytes(5_000_000 * size))
+    node = helper.make_node("Any", ["x"], ["u"], domain="own").SerializeToString() + field(5, attribute)
+    model = small_model()
+    graph = model.graph.SerializeToString() + field(1, node)
+    model.ClearField("graph")
+    data = model.SerializeToString() + field(7, graph)
+
+    def refused() -> None:
+        with pytest.raises(LimitError, match="at most 4000000 fields"):
+            read_onnx(data, None, "hostile.onnx")
+
+    assert peak_memory(refused) < 200_000_000
 
 
 def test_known_operators_refuse_attributes_of_another_type() -> None:

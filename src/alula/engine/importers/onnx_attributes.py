@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from alula.base.errors import ModelFileError, UnsupportedError
 from alula.engine.graph.graph import Graph
@@ -134,6 +135,13 @@ def _type_at(at: _Holder, span: Span) -> ValueType:
     return read_type(at.place.wire, span, at.where)
 
 
+def _listed(at: _Holder, numbers: Array) -> tuple[Any, ...]:
+    """Numbers as Python's, which take some twenty times the memory of packed ones, so that these count too."""
+    fields = sum(map(len, at.record.values.values()))
+    at.place.wire.spend(max(numbers.size - fields, 0), at.record.span[0])
+    return tuple(numbers.tolist())
+
+
 _READERS: Mapping[str, Callable[[_Holder], Attribute]] = {
     "f": _float,
     "i": _int,
@@ -142,8 +150,8 @@ _READERS: Mapping[str, Callable[[_Holder], Attribute]] = {
     "g": lambda at: _graph_at(at, _one(at, "g", "graph")),
     "tp": lambda at: _type_at(at, _one(at, "tp", "type")),
     "sparse_tensor": lambda at: _sparse_at(at, _one(at, "sparse_tensor", "sparse tensor")),
-    "floats": lambda at: tuple(at.record.reals("floats", "<f4").tolist()),
-    "ints": lambda at: tuple(at.record.integers("ints").tolist()),
+    "floats": lambda at: _listed(at, at.record.reals("floats", "<f4")),
+    "ints": lambda at: _listed(at, at.record.integers("ints")),
     "strings": lambda at: at.record.texts("strings"),
     "tensors": lambda at: tuple(_tensor_at(at, span) for span in at.record.spans("tensors")),
     "sparse_tensors": lambda at: tuple(_sparse_at(at, span) for span in at.record.spans("sparse_tensors")),

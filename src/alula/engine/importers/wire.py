@@ -57,9 +57,7 @@ class Wire:
             start = at
             self.budget -= 1
             if self.budget < 0:
-                raise LimitError(
-                    f"{self.name}, byte {at}", f"at most {MOST_FIELDS} fields are read", "the file has more"
-                )
+                self.spend(0, at)
             tag = data[at]
             if tag < _CONTINUED:  # tags and most lengths take one byte; a call for each would double the time
                 at += 1
@@ -75,6 +73,16 @@ class Wire:
             else:
                 value, at = self._value(kind, at, end)
             yield tag >> 3, kind, value
+
+    def spend(self, count: int, at: int) -> None:
+        """Count numbers that stand packed at `at` and become Python objects, as the same number of fields.
+
+        Raises:
+            LimitError: the budget is used up.
+        """
+        self.budget -= count
+        if self.budget < 0:
+            raise LimitError(f"{self.name}, byte {at}", f"at most {MOST_FIELDS} fields are read", "the file has more")
 
     def _value(self, kind: int, at: int, end: int) -> tuple[int | Span, int]:
         if kind == VARINT:
