@@ -83,9 +83,9 @@ def _functions(kind: Kind, count: int, attributes: Any) -> list[list[Callable[[A
     """The activations of each direction."""
     names = attributes["activations"] or kind.activations * count
     each = len(kind.activations)
-    if len(names) != each * count:
+    if len(names) < each * count:
         raise Mismatch(f"activations must be {each * count}", f"there are {len(names)}")
-    found = activations(names, attributes["activation_alpha"], attributes["activation_beta"])
+    found = activations(names[: each * count], attributes["activation_alpha"], attributes["activation_beta"])
     return [found[way * each : (way + 1) * each] for way in range(count)]
 
 
@@ -131,7 +131,7 @@ _ATTRIBUTES = MappingProxyType(
 )  # fmt: skip
 
 
-def _layer(name: str, since: tuple[int, ...], summary: str, **more: int) -> Operator:
+def _layer(name: str, since: tuple[int, ...], summary: str, **more: Any) -> Operator:
     states = ("h?", "c?", "peepholes?") if name == "LSTM" else ("h?",)
     return Operator(
         name=name, since=since, inputs=("x", "w", "r", "b?", "lengths?", *states),
@@ -142,7 +142,9 @@ def _layer(name: str, since: tuple[int, ...], summary: str, **more: int) -> Oper
     )  # fmt: skip
 
 
-RNN = _layer("RNN", (1, 7, 14, 22), "A layer whose state is a function of its input and its state.")
+RNN = _layer(
+    "RNN", (1, 7, 14, 22), "A layer whose state is a function of its input and its state.", activations=("Tanh", "Tanh")
+)
 GRU = _layer("GRU", (1, 3, 7, 14, 22), "A layer with gated recurrent units.", linear_before_reset=0)
 LSTM = _layer("LSTM", (1, 7, 14, 22), "A layer with long short-term memory.", input_forget=0)
 

@@ -19,8 +19,6 @@ from alula.engine.operators.common import Mismatch, axis_of, integers
 from alula.engine.operators.join import split_sizes
 from alula.engine.operators.record import REQUIRED, Infer, Inference, Operator, Partial, Reference
 
-_FLOAT = 1  # TensorProto.DataType
-
 
 def position_in(position: Array, count: int, last: int) -> int:
     """A position counted from the front, in a sequence of `count`.
@@ -123,7 +121,7 @@ def _operator(name: str, inputs: Sequence[str], infer: Infer, reference: Referen
 
 SEQUENCE_EMPTY = _operator(
     "SequenceEmpty", (), lambda at: _untold(ONNX_DTYPES.get(at.attributes["dtype"])), lambda **_: [],
-    attributes=MappingProxyType({"dtype": _FLOAT}), summary="A sequence without elements.",
+    attributes=MappingProxyType({"dtype": 0}), summary="A sequence without elements.",
 )  # fmt: skip
 
 SEQUENCE_CONSTRUCT = _operator(
@@ -159,7 +157,7 @@ SPLIT_TO_SEQUENCE = _operator(
 )  # fmt: skip
 
 OPTIONAL = _operator(
-    "Optional", ("x?",), _itself, lambda x, **_: x, since=(15, 28), attributes=MappingProxyType({"type": ""}),
+    "Optional", ("x?",), _itself, lambda x, **_: x, since=(15, 28), attributes=MappingProxyType({"type": None}),
     summary="A value that may be absent.",
 )  # fmt: skip
 

@@ -49,7 +49,7 @@ def _is_usual(node: Node) -> bool:
     usual = KINDS[node.op].activations * (2 if node.text("direction") == "bidirectional" else 1)
     names = node.attributes.get("activations", ())
     given = tuple(str(name).lower() for name in names) if isinstance(names, tuple) else ()
-    if given and given != tuple(name.lower() for name in usual):
+    if given and given[: len(usual)] != tuple(name.lower() for name in usual):
         return False
     return not (node.real("clip") or node.integer("input_forget") or node.input(_LENGTHS) or node.input(_PEEPHOLES))
 
