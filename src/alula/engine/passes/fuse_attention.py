@@ -35,13 +35,23 @@ _RANK = 4
 
 
 @dataclass(frozen=True)
-class _Result:
+class Result:
     """Where the heads are put: the value that is made, its shape, strides of [batch, head, row, feature], what goes."""
 
     name: str
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-    gone: tuple[Node, ...]
+    gone: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Queries, keys and values as [batch, head, token, feature], and where the result is put."""
+
+    q: View
+    k: View
+    v: View
+    result: Result
 
 
 def fuse_attention(editor: GraphEditor, node: Node) -> Rewrite | None:
@@ -52,27 +62,42 @@ def fuse_attention(editor: GraphEditor, node: Node) -> Rewrite | None:
     if match is None or not _is_plain(editor, match, node):
         return None
     sides = _sides(editor, match, node)
-    result = _result(editor, node)
-    if sides is None or result is None or sides[2].strides[-1] != 1 or result.strides[-1] != 1:
-        return None
-    mask = match.values.get("mask", "")
-    q, k, v = sides
-    sizes = (*q.shape[:3], k.shape[2], q.shape[3], v.shape[3])
-    if mask and not _fits(editor, mask, sizes[:4]):
+    result = placed(editor, node)
+    if sides is None or result is None:
         return None
     numbers = match.numbers
-    scale = q.factor * k.factor * numbers.get("factor", 1.0) / numbers.get("divisor", 1.0)
-    views = [(view.offset, *view.strides) for view in sides] + [(0, *result.strides)]
+    scale = numbers.get("factor", 1.0) / numbers.get("divisor", 1.0)
+    mask = match.values.get("mask", "")
+    scores = (*sides[0].shape[:3], sides[1].shape[2])
+    if mask and not _fits(editor, mask, scores):
+        return None
+    fused = scaled_dot_product(Heads(*sides, result), mask, scale, safe="safe" in match.named)
+    return None if fused is None else Rewrite(drop=(*match.nodes, *result.gone), add=(replace(fused, name=node.name),))
+
+
+def scaled_dot_product(heads: Heads, mask: str, scale: float, *, safe: bool) -> Node | None:
+    """The internal node; None where features of the values or the result are no neighbours.
+
+    Args:
+        heads: where queries, keys, values and the result stand.
+        mask: the value added to the scores, with a number for each key; or an empty name.
+        scale: of the scores, beside the factors of queries and keys.
+        safe: whether rows of scores without a softmax weigh nothing.
+    """
+    q, k, v, result = heads.q, heads.k, heads.v, heads.result
+    sizes = (*q.shape[:3], k.shape[2], q.shape[3], v.shape[3])
+    if v.strides[-1] != 1 or result.strides[-1] != 1:
+        return None
+    views = [(view.offset, *view.strides) for view in (q, k, v)] + [(0, *result.strides)]
     attributes: dict[str, Attribute] = {
         "sizes": sizes,
         "views": tuple(int(number) for view in views for number in view),
         "shape": result.shape,
-        "scale": scale,
-        "safe": int("safe" in match.named),
+        "scale": q.factor * k.factor * scale,
+        "safe": int(safe),
     }
     inputs = (q.name, k.name, v.name, *([mask] if mask else []))
-    fused = Node("ScaledDotProduct", inputs, (result.name,), MappingProxyType(attributes), node.name, INTERNAL)
-    return Rewrite(drop=(*match.nodes, *result.gone), add=(fused,))
+    return Node("ScaledDotProduct", inputs, (result.name,), MappingProxyType(attributes), domain=INTERNAL)
 
 
 def _is_plain(editor: GraphEditor, match: Match, node: Node) -> bool:
@@ -112,7 +137,7 @@ def _turned(view: View) -> View:
     return replace(view, shape=(b, h, t, d), strides=strides)
 
 
-def _result(editor: GraphEditor, node: Node) -> _Result | None:
+def placed(editor: GraphEditor, node: Node) -> Result | None:
     """What puts the heads together goes, if it is all that reads them."""
     shape = static_shape(editor, node.output)
     if shape is None:
@@ -130,7 +155,7 @@ def _result(editor: GraphEditor, node: Node) -> _Result | None:
         last = follower
         gone.append(follower)
     strides = (0,) * (_RANK - len(shape)) + probe.strides
-    return _Result(last.output, static_shape(editor, last.output) or shape, strides, tuple(gone))
+    return Result(last.output, static_shape(editor, last.output) or shape, strides, tuple(gone))
 
 
 def _only_reader(editor: GraphEditor, node: Node) -> Node | None:

@@ -27,6 +27,7 @@ from alula.engine.passes.fold_pads import fold_pads
 from alula.engine.passes.fold_scale import fold_scale
 from alula.engine.passes.fuse_attention import fuse_attention
 from alula.engine.passes.fuse_chain import fuse_chain
+from alula.engine.passes.fuse_channel_shuffle import fuse_channel_shuffle
 from alula.engine.passes.fuse_conv_transpose import fuse_conv_transpose
 from alula.engine.passes.fuse_convolution import fuse_convolution
 from alula.engine.passes.fuse_elementwise import fuse_elementwise
@@ -42,6 +43,7 @@ from alula.engine.passes.fuse_swish import fuse_swish
 from alula.engine.passes.inline_branches import inline_branches
 from alula.engine.passes.lift_lines import lift_lines
 from alula.engine.passes.lower_affine_grid import lower_affine_grid
+from alula.engine.passes.lower_attention import lower_attention
 from alula.engine.passes.lower_conv_transpose import lower_conv_transpose
 from alula.engine.passes.lower_deform_conv import lower_deform_conv
 from alula.engine.passes.lower_einsum import lower_einsum
@@ -101,8 +103,10 @@ PASSES = (
     node_pass(lower_conv_transpose),
     node_pass(lower_deform_conv),
     node_pass(split_resize),
+    node_pass(fuse_channel_shuffle),
     node_pass(turn_weighing),
     node_pass(fuse_attention),
+    node_pass(lower_attention),
     graph_pass(drop_dead_nodes),
     node_pass(fuse_matmul, repeat=True),
     node_pass(fuse_convolution),
