@@ -373,3 +373,22 @@ def test_a_pattern_of_a_known_shape_is_a_constant() -> None:
 
     assert [node.op for node in after.nodes] == ["Identity"]
     np.testing.assert_array_equal(after.constants[after.nodes[0].inputs[0]], np.eye(3, 4, 1, dtype=np.float32))
+
+
+@pytest.mark.parametrize(("op", "inputs", "known"), [
+    ("TopK", (reals(64, 50), np.asarray([9])), (1,)),
+    ("ScatterND", (reals(9, 700), np.array([[1], [1], [8]]), reals(3, 700)), ()),
+    ("ReduceSum", (reals(64, 70), np.asarray([1])), (1,)),
+    ("LayerNormalization", (reals(64, 70), reals(70), reals(70, low=-1)), (1, 2)),
+])  # fmt: skip
+def test_sharing_the_work_changes_no_bit(
+    op: str, inputs: tuple[Array, ...], known: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Rule: units write different bytes, and each worker has working memory of its own."""
+    graph = posed(op, inputs, known, {})
+    plan = planned(graph)
+    feeds = {value.name: inputs[int(value.name[1:])] for value in graph.inputs}
+
+    alone, together = (results_of(plan, tmp_path, feeds, threads)["y"] for threads in (1, 3))
+
+    assert alone.tobytes() == together.tobytes()
