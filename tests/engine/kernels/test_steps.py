@@ -14,7 +14,7 @@ from support.kernels import run_kernel, targets_here, undefined_symbols
 from alula.base.tensors import DType
 from alula.engine.graph.formula import Formula, FormulaBuilder, Inexpressible, Operand, Register
 from alula.engine.graph.numpy_dtypes import numpy_dtype
-from alula.engine.graph.primitives import FORMULA_TYPES, PRIMITIVES, REALS, SINGLE, bounds_of
+from alula.engine.graph.primitives import FORMULA_TYPES, INTEGERS, PRIMITIVES, REALS, SINGLE, bounds_of
 from alula.engine.kernels.elementwise import Access, Elementwise
 from alula.engine.kernels.target import Target
 from alula.engine.operators.formula import evaluate_formula
@@ -226,3 +226,21 @@ def test_random_formulas_agree_with_numpy(formula: Formula, target: Target, chan
     # A product and a sum may be rounded once or twice.
     relative = 1e-6 if formula.result_type in SINGLE else 0.0
     agree(got, evaluate_formula(formula, arrays), formula.result_type, relative)
+
+
+@ON_ALL
+@pytest.mark.parametrize("op", ["div", "rem"])
+@pytest.mark.parametrize("dtype", sorted(INTEGERS, key=str), ids=str)
+def test_quotients_beside_whole_ones_are_cut_right(dtype: DType, op: str, target: Target) -> None:
+    """Rule: division by floats, where integers are short enough, rounds no quotient up to the next whole number."""
+    chance = np.random.default_rng(3)
+    low, high = bounds_of(dtype)
+    divisors = [*range(max(low, -9), 10), *chance.integers(low, high, 60, numpy_dtype(dtype), endpoint=True).tolist()]
+    wholes = [low, high, high // 2, *chance.integers(low, high, 30, numpy_dtype(dtype), endpoint=True).tolist()]
+    pairs = [(n - n % (d or 1) + near, d) for d in divisors for n in wholes for near in (-1, 0, 1)]
+    kept = np.array([(n, d) for n, d in pairs if low <= n <= high], numpy_dtype(dtype))
+    builder = FormulaBuilder(2, (dtype, dtype))
+    builder.emit(op, *builder.arguments())
+    arrays = [np.ascontiguousarray(column) for column in kept.T]
+
+    same(run(builder.build(), arrays, target), evaluate_formula(builder.build(), arrays))

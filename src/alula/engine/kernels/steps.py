@@ -13,9 +13,13 @@ from alula.engine.graph.formula import Step
 from alula.engine.graph.primitives import REALS, SIGNED, SINGLE, UNSIGNED
 from alula.engine.kernels import maths
 from alula.engine.kernels.angles import ANGLES
+from alula.engine.kernels.casts import cast
 from alula.engine.kernels.elements import constant, register_kind
 from alula.engine.kernels.ir import Function
 from alula.engine.kernels.power import power
+
+# Bits of the longest integers whose quotients float64 has exactly.
+_SHORT = 32
 
 
 def emit_primitive(f: Function, op: str, kind: DType, operands: Sequence[str]) -> str:
@@ -82,10 +86,31 @@ def _integer(f: Function, op: str, kind: DType, operands: Sequence[str]) -> str:
 
 
 def _divide(f: Function, op: str, kind: DType, a: str, b: str) -> str:
-    """Processors trap where the divisor is 0, or -1 below the least integer: 1 is put in its place there."""
+    zero = f.op(f"icmp eq {f.vector_of(register_kind(kind))} {b}, zeroinitializer")
+    if 8 * kind.itemsize <= _SHORT:
+        return _choose(f, kind, zero, "zeroinitializer", _divide_short(f, op, kind, a, b))
+    return _divide_long(f, op, kind, zero, a, b)
+
+
+def _divide_short(f: Function, op: str, kind: DType, a: str, b: str) -> str:
+    """By floats, of which a vector has a division; anything where b is 0.
+
+    A quotient that is not whole is at least 1/b from what is, which is more than it is rounded by: integers of 16 bits
+    have 24 bits in float32, those of 32 bits 53 in float64.
+    """
+    wide = DType.FLOAT64 if 8 * kind.itemsize == _SHORT else DType.FLOAT32
+    real = f.op(f"fdiv {f.vector_of(register_kind(wide))} {cast(f, kind, wide, a)}, {cast(f, kind, wide, b)}")
+    quotient = cast(f, wide, kind, real)
+    if op == "div":
+        return quotient
     vector = f.vector_of(register_kind(kind))
-    zero = f.op(f"icmp eq {vector} {b}, zeroinitializer")
-    one = constant(f, kind, 1)
+    product = f.op(f"mul {vector} {quotient}, {b}")
+    return f.op(f"sub {vector} {a}, {product}")
+
+
+def _divide_long(f: Function, op: str, kind: DType, zero: str, a: str, b: str) -> str:
+    """Processors trap where the divisor is 0, or -1 below the least integer: 1 is put in its place there."""
+    vector, one = f.vector_of(register_kind(kind)), constant(f, kind, 1)
     letter = "u" if kind in UNSIGNED else "s"
     if kind in UNSIGNED:
         quotient = f.op(f"{letter}{op} {vector} {a}, {_choose(f, kind, zero, one, b)}")
