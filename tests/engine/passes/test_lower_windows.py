@@ -134,3 +134,36 @@ def test_channels_are_joined_and_cut_in_blocks(target: Target, tmp_path: Path) -
     assert families.count("regroup") == 2
     for name, array in evaluate_graph(graph, feeds).items():
         np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("target", RUNNABLE, ids=lambda t: t.name)
+@pytest.mark.parametrize("channels", [6, 58])
+def test_shuffled_channels_stay_in_blocks(channels: int, target: Target, tmp_path: Path) -> None:
+    """Rule: what ShuffleNet does between two convolutions costs no trip through rows."""
+    b = GraphBuilder(shape=(2, 6, 5, 7))
+    y = b.node("Relu", b.conv("x", 6, channels))
+    parts = b.node("Reshape", y, b.constant(np.asarray([2, 2, channels // 2, 5, 7])))
+    turned = b.node("Transpose", parts, perm=(0, 2, 1, 3, 4))
+    z = b.node("Reshape", turned, b.constant(np.asarray([2, channels, 5, 7])))
+    graph = b.build(b.node("MaxPool", z, kernel_shape=(2, 2)))
+    feeds = {"x": np.random.default_rng(4).standard_normal((2, 6, 5, 7)).astype(np.float32)}
+
+    plan = planned(graph, target)
+    found = results_of(plan, tmp_path, feeds)
+
+    families = [step.kernel.family for step in plan.steps if isinstance(step, NativeStep)]
+    assert families[-3:] == ["regroup", "max pool", "unpack"]
+    for name, array in evaluate_graph(graph, feeds).items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-4)
+
+
+def test_shuffled_channels_in_rows_are_one_copy() -> None:
+    """Rule: a shuffle of the model's own input is a transposition of planes."""
+    b = GraphBuilder(shape=(2, 6, 5, 7))
+    parts = b.node("Reshape", "x", b.constant(np.asarray([2, 3, 2, 5, 7])))
+    turned = b.node("Transpose", parts, perm=(0, 2, 1, 3, 4))
+    graph = b.build(b.node("Reshape", turned, b.constant(np.asarray([2, 6, 5, 7]))))
+
+    plan = planned(graph)
+
+    assert [step.kernel.family for step in plan.steps if isinstance(step, NativeStep)] == ["copy"]

@@ -12,6 +12,7 @@ from typing import Any
 from alula.engine.graph.dims import static
 from alula.engine.graph.formula import IDENTITY, Formula
 from alula.engine.graph.nodes import INTERNAL, Array
+from alula.engine.operators.common import same_as
 from alula.engine.operators.conv import TRANSPOSED_ATTRIBUTES, convolve_transposed, infer_conv_transposed
 from alula.engine.operators.deform import deform_columns
 from alula.engine.operators.formula import evaluate_formula
@@ -64,4 +65,21 @@ DEFORM_COLUMNS = Operator(
     summary="What the displaced taps of a DeformConv read, as columns of a matrix.",
 )
 
-OPERATORS = (FUSED_CONV_TRANSPOSE, DEFORM_COLUMNS)
+
+def shuffle_channels(x: Array, *, groups: int) -> Array:
+    """Channel c of group g goes to place c groups + g (Zhang et al., ShuffleNet, 2018)."""
+    return x.reshape(len(x), groups, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
+
+
+SHUFFLE_CHANNELS = Operator(
+    name="ShuffleChannels",
+    domain=INTERNAL,
+    since=(1,),
+    inputs=("x",),
+    attributes=MappingProxyType({"groups": REQUIRED}),
+    infer=same_as(),
+    reference=shuffle_channels,
+    summary="Channels of several groups, in turns.",
+)
+
+OPERATORS = (FUSED_CONV_TRANSPOSE, DEFORM_COLUMNS, SHUFFLE_CHANNELS)

@@ -46,7 +46,7 @@ from alula.engine.operators.native_pool import (
 )
 from alula.engine.operators.native_recurrent import select_recurrence
 from alula.engine.operators.native_reduce import select_reduce
-from alula.engine.operators.native_spatial_channels import select_concat_any, select_split_any
+from alula.engine.operators.native_spatial_channels import select_concat_any, select_shuffle, select_split_any
 from alula.engine.operators.native_spatial_move import (
     select_center_crop_pad,
     select_depth_to_space,
@@ -63,6 +63,7 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         (INTERNAL, "FusedConv"): select_convolution,
         (INTERNAL, "FusedConvTranspose"): select_convolution_transposed,
         (INTERNAL, "DeformColumns"): select_deform_columns,
+        (INTERNAL, "ShuffleChannels"): select_shuffle,
         (INTERNAL, "FusedMatMul"): select_matmul,
         (INTERNAL, "ScaledDotProduct"): select_attention,
         (INTERNAL, "Elementwise"): select_elementwise,

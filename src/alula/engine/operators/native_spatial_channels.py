@@ -1,6 +1,6 @@
-"""Which kernel joins or cuts tensors along channels in blocks.
+"""Which kernel joins, cuts or shuffles channels.
 
-In: Concat or Split with layouts decided. Out: one kernel call, or None for the reference.
+In: Concat, Split or ShuffleChannels with layouts decided. Out: one kernel call, or None for the reference.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from alula.engine.graph.dims import static
 from alula.engine.graph.nodes import Value
 from alula.engine.kernels.call import KernelCall, Selection
+from alula.engine.kernels.rearrange import transpose
 from alula.engine.kernels.regroup import Regroup, Run
 from alula.engine.operators.native_move import select_concat, select_split
 
@@ -42,6 +43,20 @@ def select_split_any(at: Selection) -> tuple[KernelCall, ...] | None:
     starts = itertools.accumulate(sizes, initial=0)
     runs = tuple((Run(0, start, size),) for start, size in zip(starts, sizes, strict=False))
     return _call(at, (_channels(value),), runs)
+
+
+def select_shuffle(at: Selection) -> tuple[KernelCall, ...] | None:
+    """Lane by lane in blocks; a transposition of planes in plain memory."""
+    value, groups = at.value(0), at.node.integer("groups")
+    batch, channels, *pixels = static(value.shape or ())
+    each = channels // groups
+    if value.block and value.block == at.result().block:
+        runs = tuple(Run(0, group * each + place, 1) for place in range(each) for group in range(groups))
+        return _call(at, (channels,), (runs,))
+    if value.block or at.result().block:
+        return None
+    kernel = transpose((batch, groups, each, math.prod(pixels)), (0, 2, 1, 3), value.dtype.itemsize)
+    return (KernelCall(kernel, (value.name,), at.node.outputs),) if kernel.units else None
 
 
 def _channels(value: Value) -> int:

@@ -249,6 +249,15 @@ def _split(layouts: _Layouts, node: Node) -> bool:
     return True
 
 
+def _shuffle(layouts: _Layouts, node: Node) -> bool:
+    """Wherever the channels are."""
+    name = node.inputs[0]
+    if name not in layouts.in_blocks:
+        return False
+    layouts.append_blocked(node, (layouts.in_blocks[name],))
+    return True
+
+
 def _resize(layouts: _Layouts, node: Node) -> bool:
     """Blocked where rows and columns alone change size and a kernel does it; else as it comes, in plain rows."""
     name = node.inputs[0]
@@ -268,6 +277,7 @@ _RULES: Mapping[tuple[str, str], Callable[[_Layouts, Node], bool]] = {
     (INTERNAL, "FusedConv"): _convolution,
     (INTERNAL, "FusedConvTranspose"): _transposed,
     (INTERNAL, "Elementwise"): _elementwise,
+    (INTERNAL, "ShuffleChannels"): _shuffle,
     ("", "MaxPool"): _pool,
     ("", "AveragePool"): _pool,
     ("", "GlobalAveragePool"): _global_pool,

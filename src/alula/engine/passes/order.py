@@ -54,6 +54,7 @@ from alula.engine.passes.lower_volumes import lower_volumes
 from alula.engine.passes.merge_reshapes import merge_reshapes
 from alula.engine.passes.merge_transposes import merge_transposes
 from alula.engine.passes.reduce_to_global_pool import reduce_to_global_pool
+from alula.engine.passes.resolve_align import resolve_align
 from alula.engine.passes.resolve_auto_pad import resolve_auto_pad
 from alula.engine.passes.resolve_cast_like import resolve_cast_like
 from alula.engine.passes.resolve_sequences import resolve_sequences
@@ -70,6 +71,7 @@ PASSES = (
     configured_pass("bind_shapes", lambda graph, options: bind_shapes(graph, options.bindings, options.shapes)),
     node_pass(resolve_cast_like),
     graph_pass(fold_constants, required=True),
+    node_pass(resolve_align),
     graph_pass(inline_branches),
     graph_pass(unroll_loops),
     graph_pass(resolve_sequences),
@@ -78,6 +80,7 @@ PASSES = (
     node_pass(drop_identity),
     node_pass(drop_casts, repeat=True),
     node_pass(split_recurrent),
+    graph_pass(lower_attention),
     node_pass(drop_split_concat),
     node_pass(lower_einsum),
     node_pass(lower_norms),
