@@ -17,10 +17,12 @@ from alula.base.session import OpenOptions
 from alula.base.settings import Settings, read_settings
 from alula.base.tensors import Tensor
 from alula.engine.graph.graph import Graph
+from alula.engine.graph.nodes import Node
 from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.sessions.compiler import CompileOptions
 from alula.engine.sessions.native import SpecialisingSession, open_native
 from alula.engine.sessions.reference import prepare_reference
+from alula.engine.sessions.staging import look_ahead
 
 
 @pytest.fixture
@@ -244,3 +246,47 @@ def test_loops_of_a_stage_end_at_the_limit(trips: int, ends: bool, settings: Set
         with pytest.raises(LimitError, match="trips"):
             session.run(feeds)
     session.close()
+
+
+def enlarged_graph() -> Graph:
+    """The maps of `rows_graph`, made twice as large by sizes that come from their shape, then convolved."""
+    graph = rows_graph(32)
+    *before, last = graph.nodes
+    nodes = (
+        *before,
+        Node("Shape", ("rows",), ("shape",)),
+        Node("Mul", ("shape", "factors"), ("sizes",)),
+        Node("Resize", ("rows", "", "", "sizes"), ("large",), {"mode": "nearest"}),
+        replace(last, inputs=("large", "w2")),
+    )
+    values = {**graph.values, "y": replace(graph.values["y"], shape=None)}
+    return replace(graph, nodes=nodes, constants={**graph.constants, "factors": np.array([1, 1, 2, 2])}, values=values)
+
+
+def test_what_stands_before_heavy_operators_runs_at_once(settings: Settings, tmp_path: Path) -> None:
+    """Only heavy operators and the sizes they need are analysed anew for every number of boxes."""
+    with opened(tmp_path, enlarged_graph(), settings) as session:
+        stage = session.stage_for({"x": (1, 3, 16, 16)})
+    assert stage is not None
+    assert stage.rest is not None
+
+    before, behind = look_ahead(stage.rest)
+
+    assert before is not None
+    assert behind is not None
+    assert [node.op for node in before.nodes] == ["Shape", "Concat", "Expand", "Shape", "Mul"]
+    assert [node.op for node in behind.nodes] == ["Shape", "Mul", "Resize", "Conv"]
+    assert [value.name for value in behind.inputs] == ["rows"]
+
+
+def test_sizes_that_follow_from_other_sizes_do_not_cut_again(settings: Settings, tmp_path: Path) -> None:
+    """They fold once the first ones are known: resizing and convolution are one part, compiled."""
+    graph = enlarged_graph()
+    feeds = {"x": image(16, 16, 40)}
+
+    with opened(tmp_path, graph, settings) as session:
+        found = arrays(session.run(feeds))
+
+        assert session.open_plans == 1
+    assert found["y"].shape == (40, 32, 16, 16)
+    assert_close(found, evaluate_graph(prepare_reference(graph), feeds))

@@ -19,7 +19,7 @@ from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.operators.nested import Limits
 from alula.engine.sessions.host import as_array
 from alula.engine.sessions.plans import PlanPool
-from alula.engine.sessions.staging import WORTH_A_PLAN, Stage, cut, is_heavy, prepare, with_inputs, work_of
+from alula.engine.sessions.staging import WORTH_A_PLAN, Stage, cut, look_ahead, prepare, with_inputs, work_of
 from alula.engine.sessions.values import as_tensor
 
 _Key = tuple[tuple[str, tuple[int, ...]] | None, ...]
@@ -36,6 +36,7 @@ class StageRunner:
         self._pool = pool
         self._following: OrderedDict[_Key, StageRunner] = OrderedDict()
         native = stage.native
+        self._before, self._behind = look_ahead(stage.rest) if stage.rest is not None else (None, None)
         self._plan = pool.place_of(native) if native is not None and work_of(native) >= WORTH_A_PLAN else None
 
     def run(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,8 +46,10 @@ class StageRunner:
             known.update(self._run_native(self.stage.native, known))
         if self.stage.hosted is not None:
             known.update(self._evaluate(self.stage.hosted, known))
-        if self.stage.rest is not None:
-            known.update(self._run_rest(self.stage.rest, known))
+        if self._before is not None:
+            known.update(self._evaluate(self._before, known))
+        if self._behind is not None:
+            known.update(self._run_behind(self._behind, known))
         return known
 
     def _run_native(self, native: Graph, known: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -60,9 +63,7 @@ class StageRunner:
         feeds = {value.name: _plain(known[value.name]) for value in graph.inputs}
         return evaluate_graph(graph, feeds, limits=Limits(self._pool.settings.loop_limit))
 
-    def _run_rest(self, rest: Graph, known: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not is_heavy(rest):
-            return self._evaluate(rest, known)
+    def _run_behind(self, rest: Graph, known: Mapping[str, Any]) -> Mapping[str, Any]:
         feeds = {value.name: _plain(known[value.name]) for value in rest.inputs}
         key = tuple(_form(value) for value in feeds.values())
         following = self._following.get(key)

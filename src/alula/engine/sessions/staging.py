@@ -124,6 +124,49 @@ def is_heavy(graph: Graph) -> bool:
     return any(node.op in _WINDOWS for node in graph.nodes)
 
 
+def look_ahead(rest: Graph) -> tuple[Graph | None, Graph | None]:
+    """A rest cut before its first operators with windows.
+
+    What stands before them is run by reference at once: it costs less than binding shapes and inferring anew. What they
+    need of sizes is computed twice, so that it folds into what is compiled.
+
+    Returns:
+        What stands before, and what follows; None for a part of which nothing is wanted.
+    """
+    late: set[str] = set()
+    behind: list[Node] = []
+    before: list[Node] = []
+    for node in rest.nodes:
+        if node.op in _WINDOWS or not late.isdisjoint(node.inputs):
+            behind.append(node)
+            late.update(filter(None, node.outputs))
+        else:
+            before.append(node)
+    behind = [*_sizes_for(rest, before, behind), *behind]
+    made = {name for node in behind for name in node.outputs}
+    read = sorted({name for node in behind for name in node.inputs} - made)
+    left = tuple(name for name in rest.outputs if name in late)
+    return _part(rest, before, _made_by(before, (*rest.outputs, *read))), _part(rest, behind, left)
+
+
+def _sizes_for(graph: Graph, nodes: Sequence[Node], readers: Sequence[Node]) -> list[Node]:
+    """Those of some nodes that compute with nothing but sizes, and whose results the readers need."""
+    sizes: set[str] = set()
+    found: list[Node] = []
+    for node in nodes:
+        read = set(filter(None, node.inputs)) - set(graph.constants)
+        if node.op in {"Shape", "Size"} or (read and read <= sizes):
+            sizes.update(filter(None, node.outputs))
+            found.append(node)
+    needed = {name for node in readers for name in node.inputs}
+    kept: list[Node] = []
+    for node in reversed(found):
+        if not needed.isdisjoint(filter(None, node.outputs)):
+            kept.insert(0, node)
+            needed.update(node.inputs)
+    return kept
+
+
 def with_inputs(graph: Graph, values: Mapping[str, Value]) -> Graph:
     """A `rest` with what is now known of its inputs."""
     inputs = tuple(values[value.name] for value in graph.inputs)
