@@ -103,7 +103,7 @@ def _check_sizes(graph: Graph) -> None:
         if value.shape is None or not is_static(value.shape)
     ]
     if unknown:
-        hint = "bind all symbolic dimensions (--shape); operators whose results depend on data cannot be planned"
+        hint = "bind all symbolic dimensions (--shape); where sizes depend on data, run the ONNX file itself, in stages"
         raise UnsupportedError(f"model {graph.name}", "needs values of known sizes", "; ".join(unknown), hint)
 
 
