@@ -45,7 +45,7 @@ def graph_of(model: onnx.ModelProto) -> Graph:
         constants[name] = array
         return name
 
-    nodes = tuple(upgrade_node(node_of(proto), version, constant) for proto in model.graph.node)
+    nodes = tuple(node for proto in model.graph.node for node in upgrade_node(node_of(proto), version, constant))
     inputs = tuple(_value(info) for info in model.graph.input if info.name not in constants)
     return Graph(
         name=model.graph.name,

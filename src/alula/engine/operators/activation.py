@@ -14,6 +14,7 @@ import numpy as np
 
 from alula.engine.graph.formula import FormulaBuilder, Operand
 from alula.engine.graph.nodes import Array, Node
+from alula.engine.operators.align import upgrade_slope
 from alula.engine.operators.common import (
     Mismatch,
     Refusal,
@@ -189,14 +190,14 @@ CLIP = Operator(
     summary="Bound from below and above.",
 )
 
-# Before 7, a slope of one axis meant one number a channel; since 7 it broadcasts from the right.
 PRELU = Operator(
     name="PRelu",
-    since=(7, 9, 16),
+    since=(1, 6, 7, 9, 16),
     inputs=("x", "slope"),
     infer=_infer_prelu,
     reference=in_float32(prelu),
     lower=_lower_prelu,
+    upgrade=upgrade_slope,
     summary="x where positive, else slope x.",
 )
 

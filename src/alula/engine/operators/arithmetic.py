@@ -12,26 +12,15 @@ from typing import Any
 import numpy as np
 
 from alula.engine.graph.formula import FormulaBuilder, Operand, Register
-from alula.engine.graph.nodes import Array, Node
+from alula.engine.graph.nodes import Array
 from alula.engine.graph.primitives import INTEGERS
-from alula.engine.operators.common import Refusal, broadcast, same_as, without
+from alula.engine.operators.align import upgrade_broadcast
+from alula.engine.operators.common import broadcast, same_as
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Lower, Operator
 
 # Beyond it a chain of products is longer than a formula may be.
 _MOST_FACTORS = 8
-
-
-def upgrade_broadcast(node: Node, version: int, constant: Callable[[Array], str]) -> Node:
-    """Before 7, broadcasting had to be asked for; without an axis it was numpy's.
-
-    Raises:
-        Refusal: the second input is to be aligned with an axis.
-    """
-    del constant
-    if version < 7 and "axis" in node.attributes:  # noqa: PLR2004
-        raise Refusal("broadcasting must align the last axes (opset 7)", f"axis is {node.integer('axis')}")
-    return without(node, "broadcast")
 
 
 def divide(a: Array, b: Array) -> Array:

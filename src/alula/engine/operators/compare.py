@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from alula.base.tensors import DType
-from alula.engine.operators.arithmetic import upgrade_broadcast
+from alula.engine.operators.align import upgrade_broadcast
 from alula.engine.operators.common import broadcast, broadcast_shapes, same_dtypes
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Lower, Operator

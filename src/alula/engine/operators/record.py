@@ -92,7 +92,8 @@ Infer = Callable[[Inference], Partial]
 Reference = Callable[..., Any]
 # None: this use cannot be written as a formula (a Pow whose exponent is no literal), and stays a step of its own.
 Lower = Callable[..., "Operand | None"]
-Upgrade = Callable[[Node, int, Callable[[Array], str]], Node]
+# The node itself, or nodes that stand before it and then the node.
+Upgrade = Callable[[Node, int, Callable[[Array], str]], "Node | tuple[Node, ...]"]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from alula.engine.graph.nodes import Node
 from alula.engine.operators import (
     activation,
     activation_more,
+    align,
     arithmetic,
     attention,
     bitwise,
@@ -70,6 +71,7 @@ from alula.engine.operators.record import Operator
 NEWEST_OPSET = 28
 
 _FILES = (
+    align,
     activation, activation_more, arithmetic, attention, bitwise, boxes, chance, classify, compare, constant,
     control, conv, convert, crop, cumulate, deform, einsum, features, found, grid, indexed, internal,
     internal_spatial, join, layer_norms, loss, matmul, move, normalise, norms, pad, pattern, pick, pool, recurrent,

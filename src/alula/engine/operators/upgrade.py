@@ -18,7 +18,7 @@ from alula.engine.operators.table import NEWEST_OPSET
 _OPSET_WITHOUT_CONSUMED_INPUTS = 6
 
 
-def upgrade_node(node: Node, version: int, constant: Callable[[Array], str]) -> Node:
+def upgrade_node(node: Node, version: int, constant: Callable[[Array], str]) -> tuple[Node, ...]:
     """The node in its operator's newest form.
 
     Args:
@@ -26,21 +26,25 @@ def upgrade_node(node: Node, version: int, constant: Callable[[Array], str]) -> 
         version: of the operator set that the file names for the node's domain.
         constant: takes an array, returns the name of a new constant that holds it.
 
+    Returns:
+        The node last; before it others whose results it reads.
+
     Raises:
         UnsupportedError: the operator or this version of it is not known, or the node uses a form that is refused.
     """
     operator = known_operator(node)
     if operator.domain == INTERNAL:
-        return node
+        return (node,)
     _check_version(operator, node, version)
     # consumed_inputs was a hint about memory, without meaning for the result.
     current = without(node, "consumed_inputs") if version < _OPSET_WITHOUT_CONSUMED_INPUTS else node
     if operator.upgrade is None:
-        return current
+        return (current,)
     try:
-        return operator.upgrade(current, version, constant)
+        upgraded = operator.upgrade(current, version, constant)
     except Refusal as error:
         raise explained(node, [], error) from error
+    return upgraded if isinstance(upgraded, tuple) else (upgraded,)
 
 
 def _check_version(operator: Operator, node: Node, version: int) -> None:

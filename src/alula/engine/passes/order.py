@@ -80,7 +80,6 @@ PASSES = (
     node_pass(drop_identity),
     node_pass(drop_casts, repeat=True),
     node_pass(split_recurrent),
-    graph_pass(lower_attention),
     node_pass(drop_split_concat),
     node_pass(lower_einsum),
     node_pass(lower_norms),

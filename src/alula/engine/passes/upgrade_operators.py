@@ -74,7 +74,7 @@ class _Work:
 
     def run(self) -> Graph:
         """The graph in its newest form; without the refused nodes."""
-        nodes = tuple(filter(None, map(self.upgraded, self.graph.nodes)))
+        nodes = tuple(node for old in self.graph.nodes for node in self.upgraded(old))
         return replace(
             self.graph,
             nodes=nodes,
@@ -83,16 +83,16 @@ class _Work:
             opsets=MappingProxyType({**self.graph.opsets, "": NEWEST_OPSET}),
         )
 
-    def upgraded(self, node: Node) -> Node | None:
-        """The newest form, or None, with a line among the refused."""
+    def upgraded(self, node: Node) -> tuple[Node, ...]:
+        """The newest form, behind nodes that it needs; nothing, and a line among the refused, where there is none."""
         version = self.graph.opsets.get(node.domain, NEWEST_OPSET if node.domain == INTERNAL else 0)
         newest = self._newest(node, version)
-        if isinstance(newest, Node):
+        if isinstance(newest, tuple):
             return newest
         self.refused.append(Refused(node, version, newest))
-        return None
+        return ()
 
-    def _newest(self, node: Node, version: int) -> Node | str:
+    def _newest(self, node: Node, version: int) -> tuple[Node, ...] | str:
         """The newest form, or the reason why there is none."""
         operator = operator_of(node)
         if operator is None:
@@ -102,10 +102,10 @@ class _Work:
         node = self._with_newest_graphs(node)
         try:
             newest = upgrade_node(node, version, self._constant)
-            attributes_of(operator_of(newest) or operator, newest)  # Upsample becomes Resize
+            attributes_of(operator_of(newest[-1]) or operator, newest[-1])  # Upsample becomes Resize
         except AlulaError as error:
             return f"{error.needed}, {error.found}"
-        return node if _is_unchanged(node, newest) else newest
+        return (node,) if _is_unchanged(node, newest[-1]) else newest
 
     def _with_newest_graphs(self, node: Node) -> Node:
         """The node with upgraded graphs among its attributes; they use the versions that the model names."""
