@@ -49,6 +49,14 @@ def _by_inverse(b: GraphBuilder, x: str, inverse: Callable[[GraphBuilder, str], 
     return b.node("Mul", d, inverse(b, _mean(b, b.node("Mul", d, d))))
 
 
+def _gathered(b: GraphBuilder, x: str, shape: tuple[int, ...] = (5,), axes: tuple[int, ...] = _LAST) -> str:
+    mean = _mean(b, x, axes)
+    d = b.node("Sub", x, mean)
+    inverse = b.node("Reciprocal", _root(b, _mean(b, b.node("Mul", d, d), axes)))
+    factor = b.node("Mul", inverse, b.positive(*shape))
+    return b.node("Add", b.node("Mul", x, factor), b.node("Sub", b.normal(*shape), b.node("Mul", mean, factor)))
+
+
 _LAYER_NORMS: dict[str, Fragment] = {
     "plain": _norm,
     "affine": lambda b, x: _affine(b, _norm(b, x)),
@@ -58,6 +66,7 @@ _LAYER_NORMS: dict[str, Fragment] = {
     "scale of one": lambda b, x: b.node("Mul", _norm(b, x), b.constant(0.5)),
     "over three axes": lambda b, x: _affine(b, _norm(b, x, (1, 2, 3)), (3, 4, 5)),
     "axes from the end": lambda b, x: _affine(b, _norm(b, x, (-1, -2)), (4, 5)),
+    "factors gathered": _gathered,
     "reciprocal": lambda b, x: _by_inverse(b, x, lambda b, e: b.node("Reciprocal", _root(b, e))),
     "one over": lambda b, x: _by_inverse(b, x, lambda b, e: b.node("Div", b.constant(1), _root(b, e))),
     "power": lambda b, x: _by_inverse(
@@ -125,6 +134,7 @@ _NEAR_MISSES: dict[str, Fragment] = {
     "the value itself above": _other_value,
     "an epsilon for each column": _epsilon_by_column,
     "root mean square over the first axis": lambda b, x: _rms(b, x, (0,)),
+    "factors that vary along other axes": lambda b, x: _gathered(b, x, (3, 5)),
     "a group across samples": lambda b, x: _grouped(b, x, whole=False),
 }
 
@@ -139,6 +149,15 @@ def test_every_spelling_of_a_layer_norm_becomes_one_node(fragment: Fragment) -> 
 def test_a_layer_norm_over_channels_turns_its_picture(fragment: Fragment) -> None:
     """ConvNeXt normalises the channels of pictures; as rows they are what the operator knows."""
     assert fused(fragment, _ALL, _SHAPE) == ["Transpose", "LayerNormalization", "Transpose"]
+
+
+def test_gathered_factors_over_channels_turn_their_picture() -> None:
+    """Compared on ordinary numbers only: where the variance is 0, the fragment itself loses digits by cancellation."""
+    fragment: Fragment = lambda b, x: _gathered(b, x, (3, 1, 1), _CHANNELS)  # noqa: E731
+
+    found = fused(fragment, _ALL, _SHAPE, extremes=False)
+
+    assert found == ["Transpose", "LayerNormalization", "Transpose"]
 
 
 @pytest.mark.skipif(operator_named("", "RMSNormalization") is None, reason="there is no such operator to fuse to")

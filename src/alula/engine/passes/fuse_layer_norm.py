@@ -3,6 +3,9 @@
     x -> ReduceMean -> Sub(x, .) -> d; d -> Pow(#2) -> ReduceMean -> Add(#e) -> Sqrt -> Div(d, .) -> Mul(#s) -> Add(#b)
     becomes   x -> LayerNormalization(#s, #b) {axis=-1, epsilon=e}
 
+    x, k -> Mul -> y; mean, k -> Mul -> Sub(#b, .) -> Add(y), with k = #s / sqrt(...)
+    becomes   the same (Keras gathers the factors of x)
+
     the same with means over axis 1 of [N, C, H, W]
     becomes   x -> Transpose (0, 2, 3, 1) -> LayerNormalization -> Transpose (0, 3, 1, 2)
 
@@ -18,13 +21,14 @@ from types import MappingProxyType
 import numpy as np
 
 from alula.engine.graph.graph import GraphEditor, Rewrite
-from alula.engine.graph.nodes import Attribute, Node, Value
+from alula.engine.graph.nodes import Array, Attribute, Node, Value
 from alula.engine.graph.numpy_dtypes import numpy_dtype
-from alula.engine.passes.match import Match, Some, find, is_closed, keeps_shape, made
+from alula.engine.passes.match import Fixed, Match, Some, find, is_closed, keeps_shape, made
 from alula.engine.passes.normal import (
     NewConstants,
     along,
     axes_of_mean,
+    inverse_root,
     mean_of,
     over_root,
     squared,
@@ -34,6 +38,14 @@ from alula.engine.passes.normal import (
 _X = Some("x")
 _CENTRED = made("Sub", _X, mean_of(_X, "mean"))
 _SPELLINGS = over_root(_CENTRED, mean_of(squared(_CENTRED), "energy"))
+_FACTOR = made("Mul", inverse_root(mean_of(squared(_CENTRED), "energy")), Fixed("scale"))
+_GATHERED = (
+    made(
+        "Add",
+        made("Mul", _X, _FACTOR),
+        made("Sub", Fixed("shift"), made("Mul", mean_of(_X, "mean"), _FACTOR)),
+    ),
+)
 _LAYER_NORM = ("", "LayerNormalization")
 _PICTURE = 4
 _CHANNEL_LAST, _CHANNEL_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -43,10 +55,9 @@ def fuse_layer_norm(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Replace the fragment that ends here, or take a factor or a term into the normalisation before it."""
     if node.domain or node.op not in {"Div", "Mul", "Add"}:
         return None
-    if node.op != "Add":
-        match = find(editor, node, _SPELLINGS)
-        if match is not None:
-            return _normalised(editor, node, match)
+    match = find(editor, node, _SPELLINGS if node.op != "Add" else _GATHERED)
+    if match is not None:
+        return _normalised(editor, node, match)
     return None if node.op == "Div" else _affine(editor, node)
 
 
@@ -59,19 +70,34 @@ def _normalised(editor: GraphEditor, node: Node, match: Match) -> Rewrite | None
     if axes is None or axes != axes_of_mean(editor, match.named["energy"], len(shape)):
         return None
     constants = NewConstants(editor, node.output)
-    kind = numpy_dtype(editor.value(x).dtype)
+    parameters = _parameters(editor, match, shape, axes)
+    if parameters is None:
+        return None
+    inputs = (x, *(constants.add(array, part) for array, part in zip(parameters, ("scale", "shift"), strict=False)))
     attributes: dict[str, Attribute] = {"axis": -len(axes), "epsilon": match.numbers["epsilon"]}
-    ones = constants.add(np.ones([shape[axis] for axis in axes], kind), "scale")
     if axes == tuple(range(len(shape) - len(axes), len(shape))):
-        add = (Node(_LAYER_NORM[1], (x, ones), (node.output,), MappingProxyType(attributes), node.name),)
+        add = (Node(_LAYER_NORM[1], inputs, (node.output,), MappingProxyType(attributes), node.name),)
         return Rewrite(drop=match.nodes, add=add, constants=constants.arrays, values=constants.values)
     if axes != (1,) or len(shape) != _PICTURE:
         return None
-    return _over_channels(editor, node, match, (x, ones), constants)
+    return _over_channels(editor, node, match, inputs, constants)
+
+
+def _parameters(
+    editor: GraphEditor, match: Match, shape: tuple[int, ...], axes: tuple[int, ...]
+) -> tuple[Array, ...] | None:
+    """Scale and shift over the normalised axes; ones where the fragment has none, None where they vary along others."""
+    kind = numpy_dtype(editor.value(match.values["x"]).dtype)
+    sizes = tuple(shape[axis] for axis in axes)
+    if "scale" not in match.values:
+        return (np.ones(sizes, kind),)
+    found = [along(editor.constant(match.values[part]), len(shape), axes, sizes) for part in ("scale", "shift")]
+    arrays = tuple(array for array in found if array is not None and array.dtype == kind)
+    return arrays if len(arrays) == len(found) else None
 
 
 def _over_channels(
-    editor: GraphEditor, node: Node, match: Match, inputs: tuple[str, str], constants: NewConstants
+    editor: GraphEditor, node: Node, match: Match, inputs: tuple[str, ...], constants: NewConstants
 ) -> Rewrite:
     shape, dtype = static_shape(editor, inputs[0]) or (), editor.value(inputs[0]).dtype
     turned = tuple(shape[axis] for axis in _CHANNEL_LAST)
@@ -79,7 +105,7 @@ def _over_channels(
     attributes: dict[str, Attribute] = {"axis": -1, "epsilon": match.numbers["epsilon"]}
     add = (
         Node("Transpose", inputs[:1], (names[0],), MappingProxyType({"perm": _CHANNEL_LAST})),
-        Node(_LAYER_NORM[1], (names[0], inputs[1]), (names[1],), MappingProxyType(attributes), node.name),
+        Node(_LAYER_NORM[1], (names[0], *inputs[1:]), (names[1],), MappingProxyType(attributes), node.name),
         Node("Transpose", (names[1],), (node.output,), MappingProxyType({"perm": _CHANNEL_FIRST})),
     )
     values = (*constants.values, *(Value(name, dtype, turned) for name in names))

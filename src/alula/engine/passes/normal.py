@@ -43,10 +43,15 @@ def mean_of(operand: Pattern, name: str) -> Pattern:
 
 def over_root(over: Pattern, energy: Pattern) -> tuple[Made, ...]:
     """Over / sqrt(energy + epsilon) as exporters write it."""
+    root = made("Sqrt", made("Add", energy, Number(name="epsilon")))
+    return made("Div", over, root), made("Mul", over, inverse_root(energy))
+
+
+def inverse_root(energy: Pattern) -> Pattern:
+    """1 / sqrt(energy + epsilon) as exporters write it."""
     raised = made("Add", energy, Number(name="epsilon"))
     root = made("Sqrt", raised)
-    inverse = either(made("Reciprocal", root), made("Div", Number(1.0), root), made("Pow", raised, Number(-0.5)))
-    return made("Div", over, root), made("Mul", over, inverse)
+    return either(made("Reciprocal", root), made("Div", Number(1.0), root), made("Pow", raised, Number(-0.5)))
 
 
 def squared(part: Pattern) -> Pattern:
