@@ -17,7 +17,7 @@ from alula.engine.kernels.top_k import TopK
 
 Array = np.ndarray[Any, Any]
 ON_ALL = pytest.mark.parametrize("target", targets_here(), ids=lambda t: t.name)
-SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1), (3, 100, 1), (2, 7, 5), (1, 9, 130), (2, 19, 64)])
+SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1), (3, 100, 1), (2, 7, 5), (1, 9, 130)])
 
 
 def numbers(*shape: int, dtype: Any = np.float32) -> Array:
@@ -27,7 +27,7 @@ def numbers(*shape: int, dtype: Any = np.float32) -> Array:
 
 @ON_ALL
 @SHAPES
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64, np.uint8])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8])
 @pytest.mark.parametrize("last", [False, True])
 def test_the_place_of_an_extreme_is_found(
     shape: tuple[int, int, int], dtype: Any, target: Target, *, last: bool
@@ -65,7 +65,7 @@ def test_rows_of_equals_have_their_first_and_their_last(length: int, target: Tar
 
 @ON_ALL
 @SHAPES
-@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.int8, np.uint8, np.uint32, np.int16])
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.int8, np.uint32])
 @pytest.mark.parametrize("largest", [False, True])
 def test_the_first_k_are_in_order(shape: tuple[int, int, int], dtype: Any, target: Target, *, largest: bool) -> None:
     """Rule: lower positions first among equals, any k up to all, NaN above everything."""
@@ -98,7 +98,7 @@ def test_the_ends_of_a_type_are_sorted_too(extreme: int, target: Target) -> None
 
 @ON_ALL
 @SHAPES
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64])
+@pytest.mark.parametrize("dtype", [np.float64, np.int32])
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_sums_and_products_run_along_an_axis(
