@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from support import (
-    problems_aligned,
     problems_elements,
     problems_indices,
     problems_reductions,
@@ -404,7 +403,7 @@ def _constants() -> list[Problem]:
 PROBLEMS: Sequence[Problem] = (
     *_convolutions(), *_pools(), *_products(), *_norms(), *_activations(), *_arithmetic(), *_reductions(), *_views(),
     *_moves(), *_resamplings(), *_picks(), *_constants(), *problems_spatial.PROBLEMS,
-    *problems_aligned.PROBLEMS, *problems_elements.PROBLEMS, *problems_reductions.PROBLEMS,
+    *problems_elements.PROBLEMS, *problems_reductions.PROBLEMS,
     *problems_indices.PROBLEMS,
     *problems_sequential.PROBLEMS,
     *problems_signals.PROBLEMS,
