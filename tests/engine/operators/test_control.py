@@ -270,6 +270,11 @@ def test_sequence_map_refuses_sequences_of_different_length() -> None:
         evaluate(node, [[floats(1), floats(2)], [floats(1)]])  # type: ignore[list-item]
 
 
+def _declared(graph: Graph, *names: str) -> Graph:
+    """The graph whose file says the dtypes of some values."""
+    return graph.with_(values={**graph.values, **{name: Value(name, _F, None) for name in names}})
+
+
 def _known(dtype: DType, shape: tuple[int, ...] | None, constant: Array | None = None) -> Known:
     return Known(Value("known", dtype, shape), constant)
 
@@ -286,7 +291,7 @@ def test_a_state_that_changes_its_shape_is_not_known() -> None:
     """A list that grows has another shape after each trip; a state that follows it, too. The dtype stays."""
     nodes = [Node("Concat", ("grown", "one"), ("more",), {"axis": 0}), Node("Identity", ("grown",), ("late",))]
     inputs = [Value("i", _I, ()), Value("c", _B, ()), Value("grown", _F, None), Value("behind", _F, None)]
-    graph = body(nodes, inputs, ["c", "more", "late", "i"], one=floats(1))
+    graph = _declared(body(nodes, inputs, ["c", "more", "late", "i"], one=floats(1)), "more", "late")
     node = Node("Loop", ("trips", "", "a", "b"), ("x", "y", "z"), {"body": graph})
     known = [_known(_I, (), number(3, np.int64)), None, _known(_F, (1,)), _known(_F, (1,))]
 
@@ -307,3 +312,12 @@ def test_results_of_scan_are_known() -> None:
     known = [_known(_F, (2,)), _known(_F, (5, 2))]
 
     assert infer_node(_scan(("start", "x"), scan_output_axes=(1,)), known) == [(_F, (2,)), (_F, (2, 5))]
+
+
+def test_a_branch_that_cannot_fit_leaves_the_other_to_run() -> None:
+    """Shapes are inferred of both branches, before it is known which is taken: a misfit is no error yet."""
+    broken = body([Node("Reshape", ("a", "shape"), ("y",))], [Value("a", _F, None)], ["y"], shape=ints(7))
+    known = [_known(_B, (1,)), _known(_F, (2, 3))]
+
+    assert infer_node(_if(_SQUARE, _declared(broken, "y")), known) == [(_F, None)]
+    assert infer_node(_if(_SQUARE, broken), known) is None

@@ -104,6 +104,8 @@ def _given(at: Inference, attribute: str, formal: Sequence[Known | None]) -> Seq
         if any(name not in graph.values for name in graph.outputs):
             raise UnknownShape from None
         # A branch may be written for other shapes and never be taken: what the file says of its outputs must do.
+        if not all(name in graph.values for name in graph.outputs):
+            raise UnknownShape from None
         return [replace(graph.value(name), shape=None) for name in graph.outputs]
 
 
