@@ -24,7 +24,7 @@ _MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "
 _SCALES = frozenset({"Mul", "Div", "Add"})
 # Nodes to look back over; the longest chain that exporters write has six.
 _MOST_NODES = 16
-_MOST_ELEMENTS = 1 << 31
+_MOST_ELEMENTS = 1 << 28
 
 
 @dataclass(frozen=True)
