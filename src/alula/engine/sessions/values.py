@@ -81,7 +81,8 @@ def as_plain_array(spec: TensorSpec, data: Any) -> Array:  # noqa: ANN401  any b
     except TypeError:
         needed = f"needs {spec}: bytes, memoryview, numpy array or Tensor"
         raise InputError(f"input {spec.name}", needed, f"got {type(data).__name__}") from None
-    return np.frombuffer(raw, numpy_dtype(spec.dtype)).reshape(_raw_shape(spec, raw.nbytes))
+    shape = _raw_shape(spec, raw.nbytes)
+    return np.frombuffer(raw, numpy_dtype(spec.dtype)).reshape(shape)
 
 
 def fits(wanted: tuple[int | str, ...], shape: tuple[int, ...]) -> bool:
