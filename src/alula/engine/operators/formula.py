@@ -67,7 +67,7 @@ def _shifted(a: Array, b: Array, *, left: bool) -> Array:
     outside = (b < 0) | (b >= bits)
     count = np.where(outside, 0, b).astype(a.dtype)
     if left:
-        return np.where(outside, a.dtype.type(0), np.left_shift(a, count))
+        return np.asarray(np.where(outside, a.dtype.type(0), np.left_shift(a, count)))
     return np.asarray(np.where(outside, np.where(a < 0, -1, 0).astype(a.dtype), np.right_shift(a, count)))
 
 
