@@ -129,7 +129,7 @@ def test_a_bias_of_one_number_a_row_is_no_row() -> None:
     Node("Elementwise", ("x",), ("y",), domain=INTERNAL),
 ], ids=lambda node: node.op)  # fmt: skip
 def test_forms_without_a_kernel_run_on_the_host(node: Node) -> None:
-    """Cubic sampling, pools over rows, formulas over other numbers than float32."""
+    """Cubic sampling, pools over rows, formulas over numbers of another type than theirs."""
     dtype = DType.INT64 if node.op == "Elementwise" else DType.FLOAT32
     values = {name: Value(name, dtype, (1, 6, 4, 4)) for name in "xy"}
 
