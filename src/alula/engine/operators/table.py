@@ -33,6 +33,7 @@ from alula.engine.operators import (
     found,
     grid,
     indexed,
+    integer_products,
     internal,
     internal_spatial,
     join,
@@ -46,6 +47,7 @@ from alula.engine.operators import (
     pattern,
     pick,
     pool,
+    quantise,
     recurrent,
     recurrent_attention,
     reduce,
@@ -73,10 +75,10 @@ NEWEST_OPSET = 28
 _FILES = (
     align,
     activation, activation_more, arithmetic, attention, bitwise, boxes, chance, classify, compare, constant,
-    control, conv, convert, crop, cumulate, deform, einsum, features, found, grid, indexed, internal,
-    internal_spatial, join, layer_norms, loss, matmul, move, normalise, norms, pad, pattern, pick, pool, recurrent,
-    recurrent_attention, reduce, resize, roi, rounding, scaled_dot_product, scan, sequence, shape, spectrum, text,
-    tfidf, tile, training, trees, trigonometry,
+    control, conv, convert, crop, cumulate, deform, einsum, features, found, grid, indexed, integer_products,
+    internal, internal_spatial, join, layer_norms, loss, matmul, move, normalise, norms, pad, pattern, pick, pool,
+    quantise, recurrent, recurrent_attention, reduce, resize, roi, rounding, scaled_dot_product, scan, sequence, shape,
+    spectrum, text, tfidf, tile, training, trees, trigonometry,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
