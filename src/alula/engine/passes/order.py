@@ -49,6 +49,7 @@ from alula.engine.passes.lower_deform_conv import lower_deform_conv
 from alula.engine.passes.lower_einsum import lower_einsum
 from alula.engine.passes.lower_norms import lower_norms
 from alula.engine.passes.lower_picks import lower_picks
+from alula.engine.passes.lower_quantisation import lower_quantisation
 from alula.engine.passes.lower_transposed_volumes import lower_transposed_volumes
 from alula.engine.passes.lower_volumes import lower_volumes
 from alula.engine.passes.merge_reshapes import merge_reshapes
@@ -65,6 +66,7 @@ from alula.engine.passes.turn_weighing import turn_weighing
 from alula.engine.passes.unroll_loops import unroll_loops
 from alula.engine.passes.unstack_transposes import unstack_transposes
 from alula.engine.passes.upgrade_operators import upgrade_operators
+from alula.engine.passes.widen_half import widen_half
 
 PASSES = (
     graph_pass(upgrade_operators, required=True),
@@ -75,6 +77,8 @@ PASSES = (
     graph_pass(inline_branches),
     graph_pass(unroll_loops),
     graph_pass(resolve_sequences),
+    # Behind what takes nested graphs out, so that their nodes are widened too.
+    graph_pass(widen_half),
     graph_pass(drop_dead_nodes),
     graph_pass(drop_duplicates),
     node_pass(drop_identity),
@@ -84,6 +88,8 @@ PASSES = (
     node_pass(lower_einsum),
     node_pass(lower_norms),
     node_pass(lower_picks),
+    node_pass(lower_quantisation),
+    graph_pass(drop_duplicates),
     node_pass(unstack_transposes),
     node_pass(merge_reshapes, repeat=True),
     node_pass(sink_transposes, repeat=True),

@@ -35,6 +35,10 @@ class Sketch:
         value = self._values.get(name) or self._editor.value(name)
         return static(value.shape or ())
 
+    def dtype(self, name: str) -> DType:
+        """The element type of a value, new or old."""
+        return (self._values.get(name) or self._editor.value(name)).dtype
+
     def constant(self, array: Array) -> str:
         """A new constant."""
         name = self._editor.fresh(f"{self._node.output}.constant")
