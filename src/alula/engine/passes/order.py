@@ -47,6 +47,7 @@ from alula.engine.passes.lower_attention import lower_attention
 from alula.engine.passes.lower_conv_transpose import lower_conv_transpose
 from alula.engine.passes.lower_deform_conv import lower_deform_conv
 from alula.engine.passes.lower_einsum import lower_einsum
+from alula.engine.passes.lower_integer_products import lower_integer_products
 from alula.engine.passes.lower_norms import lower_norms
 from alula.engine.passes.lower_picks import lower_picks
 from alula.engine.passes.lower_quantisation import lower_quantisation
@@ -89,6 +90,7 @@ PASSES = (
     node_pass(lower_norms),
     node_pass(lower_picks),
     node_pass(lower_quantisation),
+    node_pass(lower_integer_products),
     graph_pass(drop_duplicates),
     node_pass(unstack_transposes),
     node_pass(merge_reshapes, repeat=True),

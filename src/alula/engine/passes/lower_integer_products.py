@@ -1,0 +1,254 @@
+"""Products and convolutions of 8-bit integers become float products whose sums are exact.
+
+    MatMulInteger(a, #b, az)   becomes   Elementwise <a - az> -> MatMul(#(b - bz)) -> Elementwise <cast(r0, int32)>
+    QLinearConv(x, ..., #w)    becomes   Elementwise <x - xz> -> Conv(#(w - wz), #bias) -> Elementwise <quantised>
+
+A sum of integers in float32 is exact as long as no partial sum can pass 2**24, in whatever order it is made. The bound
+is the largest |a - az| times the largest sum of |b - bz| behind one result. Longer products are cut into parts that
+keep to it, which are added as int32.
+
+In: 8-bit operands of static shape. Out: float nodes between formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from alula.base.tensors import DType
+from alula.engine.graph.dims import is_static, static
+from alula.engine.graph.formula import FormulaBuilder, Operand
+from alula.engine.graph.graph import GraphEditor, Rewrite
+from alula.engine.graph.nodes import Array, Node
+from alula.engine.operators.quantise import RANGES
+from alula.engine.passes.lower_quantisation import write_quantised
+from alula.engine.passes.sketch import Sketch
+from alula.engine.passes.write_formula import as_single, elementwise
+
+# float32 has a 24-bit significand: all integers up to here, and no further.
+_EXACT = 1 << 24
+# More parts than this would be slower than the reference, and their sum a formula of too many inputs.
+_MOST_PARTS = 6
+_MATRIX = 2
+_BYTES = frozenset({DType.INT8, DType.UINT8})
+# Where a node has its left and right operand, and their zero points.
+_PLACES = {
+    "MatMulInteger": (0, 1, 2, 3),
+    "ConvInteger": (0, 1, 2, 3),
+    "QLinearMatMul": (0, 3, 2, 5),
+    "QLinearConv": (0, 3, 2, 5),
+}
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """The right-hand side in float32, less its zero points.
+
+    Attributes:
+        name: the value, where it is computed.
+        array: the same, where it is constant.
+        most: the largest magnitude that an element may have.
+    """
+
+    name: str
+    array: Array | None
+    most: int
+
+
+def lower_integer_products(editor: GraphEditor, node: Node) -> Rewrite | None:
+    """Rewrite one product."""
+    if node.domain or node.op not in _PLACES:
+        return None
+    if any(not _is_known(editor, name) for name in (*node.inputs, node.output) if name):
+        return None
+    left, right, *_ = (node.inputs[place] for place in _PLACES[node.op][:2])
+    if any(editor.value(name).dtype not in _BYTES for name in (left, right)) or editor.constant(left) is not None:
+        return None
+    if node.op.startswith("QLinear") and not _has_constant_scales(editor, node):
+        return None
+    return (_lower_conv if "Conv" in node.op else _lower_matmul)(editor, node)
+
+
+def _is_known(editor: GraphEditor, name: str) -> bool:
+    value = editor.values.get(name)
+    return value is not None and value.shape is not None and is_static(value.shape) and 0 not in value.shape
+
+
+def _has_constant_scales(editor: GraphEditor, node: Node) -> bool:
+    """Whether all scales are constant float32, only the weights' more than a number, and the last zero point is one."""
+    scales = [editor.constant(node.inputs[place]) for place in (1, 4, 6)]
+    zero, bias = editor.constant(node.inputs[7]), node.input(8)
+    if zero is None or zero.size != 1 or (bias and editor.constant(bias) is None):
+        return False
+    numbers = [scale is not None and scale.dtype == np.float32 and scale.size == 1 for scale in scales]
+    return numbers[0] and numbers[2] and scales[1] is not None and scales[1].dtype == np.float32
+
+
+def _lower_matmul(editor: GraphEditor, node: Node) -> Rewrite | None:
+    left, right, left_zero, right_zero = (node.input(place) for place in _PLACES[node.op])
+    sketch = Sketch(editor, node)
+    a, b = sketch.shape(left), sketch.shape(right)
+    if min(len(a), len(b)) < _MATRIX:
+        return None
+    weights = _centred_weights(editor, sketch, right, right_zero, len(b))
+    cuts = _cuts(weights, b[-2], axis=-2, room=_EXACT // _most(editor, left, left_zero))
+    factor = _factor(editor, node)
+    if cuts is None or (factor is not None and (factor.ndim > 1 or factor.size not in {1, b[-1]})):
+        return None
+    x = _centred(editor, sketch, left, _by_row(sketch, left_zero))
+    shape = static(editor.value(node.output).shape or ())
+    parts = []
+    for begin, end in pairwise(cuts):
+        one, other = _part(sketch, x, begin, end, -1), _weights_part(sketch, weights, begin, end, -2)
+        parts.append(sketch.node("MatMul", (one, other), shape))
+    return sketch.finish(_result(editor, sketch, node, parts, factor, ""))
+
+
+def _lower_conv(editor: GraphEditor, node: Node) -> Rewrite | None:
+    left, right, left_zero, right_zero = (node.input(place) for place in _PLACES[node.op])
+    sketch = Sketch(editor, node)
+    shape = static(editor.value(node.output).shape or ())
+    rank = len(shape)
+    weights = _centred_weights(editor, sketch, right, right_zero, rank, kernel=True)
+    if weights.array is None or len(sketch.shape(left_zero) if left_zero else ()) > 1:
+        return None
+    bias, late = _bias(editor, node)
+    spare = 0 if bias is None else int(np.abs(bias.astype(np.int64)).max())
+    cuts = _cuts(weights, weights.array.shape[1], axis=1, room=(_EXACT - spare) // _most(editor, left, left_zero))
+    if cuts is None or (len(cuts) > _MATRIX and node.integer("group", 1) != 1):
+        return None
+    x, attributes = _centred(editor, sketch, left, left_zero), dict[str, Any](node.attributes)
+    parts = []
+    for begin, end in pairwise(cuts):
+        inputs = [x if len(cuts) == _MATRIX else _part(sketch, x, begin, end, 1)]
+        inputs.append(_weights_part(sketch, weights, begin, end, 1))
+        if bias is not None and not begin:
+            inputs.append(sketch.constant(bias.astype(np.float32)))
+        parts.append(sketch.node("Conv", inputs, shape, **attributes))
+    factor = _factor(editor, node)
+    column = (-1, *(1,) * (rank - 2))
+    factor = factor.reshape(column) if factor is not None and factor.size > 1 else factor
+    later = sketch.constant(late.reshape(column)) if late is not None else ""
+    return sketch.finish(_result(editor, sketch, node, parts, factor, later))
+
+
+def _bias(editor: GraphEditor, node: Node) -> tuple[Array | None, Array | None]:
+    """The bias that the convolution may add in float32, and the one that has to wait for integers."""
+    bias = editor.constant(node.input(8)) if node.op == "QLinearConv" and node.input(8) else None
+    small = bias is not None and np.abs(bias.astype(np.int64)).max() < _EXACT // 2
+    return (bias, None) if small else (None, bias)
+
+
+def _cuts(weights: _Weights, extent: int, *, axis: int, room: int) -> list[int] | None:
+    """Where to cut the summed axis so that no part's magnitudes sum up to more than `room`, its ends included.
+
+    None where that takes too many parts.
+    """
+    for count in range(1, min(_MOST_PARTS, extent) + 1):
+        cuts = [extent * part // count for part in range(count + 1)]
+        if max(_largest(weights, begin, end, axis) for begin, end in pairwise(cuts)) <= room:
+            return cuts
+    return None
+
+
+def _largest(weights: _Weights, begin: int, end: int, axis: int) -> int:
+    """The largest sum of magnitudes behind one result."""
+    if weights.array is None:
+        return weights.most * (end - begin)
+    part = np.abs(np.moveaxis(weights.array, axis, 0)[begin:end].astype(np.float64))
+    # A convolution also sums over its kernel, [C, M, kernel...] here; a product over the cut axis alone.
+    return int((part.sum((0, *range(2, part.ndim))) if axis == 1 else part.sum(0)).max())
+
+
+def _most(editor: GraphEditor, name: str, zero: str) -> int:
+    """The largest |x - zero| that there can be."""
+    low, high = RANGES[editor.value(name).dtype]
+    offsets = editor.constant(zero) if zero else np.zeros(1)
+    if offsets is None:
+        return high - low
+    return int(max(high - offsets.min().astype(np.int64), offsets.max().astype(np.int64) - low))
+
+
+def _centred_weights(
+    editor: GraphEditor, sketch: Sketch, name: str, zero: str, rank: int, *, kernel: bool = False
+) -> _Weights:
+    array, offset = editor.constant(name), editor.constant(zero) if zero else np.zeros((), np.int8)
+    if array is None or offset is None:
+        return _Weights(_centred(editor, sketch, name, zero), None, _most(editor, name, zero))
+    wide = offset.astype(np.float32)
+    if kernel and offset.size > 1:
+        wide = wide.reshape(-1, *(1,) * (rank - 1))
+    centred = array.astype(np.float32) - (wide.reshape(()) if wide.size == 1 else wide)
+    return _Weights("", centred, int(np.abs(centred).max()))
+
+
+def _by_row(sketch: Sketch, zero: str) -> str:
+    """A zero point for each row of the left-hand side, as a column."""
+    if not zero or len(sketch.shape(zero)) != 1 or sketch.shape(zero) == (1,):
+        return zero
+    return sketch.reshape(zero, (*sketch.shape(zero), 1))
+
+
+def _centred(editor: GraphEditor, sketch: Sketch, name: str, zero: str) -> str:
+    """X - zero in float32."""
+
+    def write(b: FormulaBuilder, operands: Sequence[Operand | None]) -> Operand:
+        x, offset = operands
+        wide = as_single(b, x or 0.0)
+        return wide if offset is None or offset == 0 else b.sub(wide, as_single(b, offset))
+
+    return elementwise(sketch, editor, (name, zero), sketch.shape(name), write)
+
+
+def _part(sketch: Sketch, x: str, begin: int, end: int, axis: int) -> str:
+    shape = list(sketch.shape(x))
+    if end - begin == shape[axis]:
+        return x
+    shape[axis] = end - begin
+    places = [sketch.constant(np.asarray([place], np.int64)) for place in (begin, end, axis % len(shape))]
+    return sketch.node("Slice", (x, *places), shape)
+
+
+def _weights_part(sketch: Sketch, weights: _Weights, begin: int, end: int, axis: int) -> str:
+    if weights.array is None:
+        return _part(sketch, weights.name, begin, end, axis)
+    return sketch.constant(np.ascontiguousarray(weights.array.take(range(begin, end), axis)))
+
+
+def _factor(editor: GraphEditor, node: Node) -> Array | None:
+    """What the sums are multiplied with, computed in float32 as the reference has it; None for results in int32."""
+    if not node.op.startswith("QLinear"):
+        return None
+    x, w, y = (editor.constants[node.inputs[place]] for place in (1, 4, 6))
+    return np.asarray(x * w / y, np.float32)
+
+
+def _result(
+    editor: GraphEditor, sketch: Sketch, node: Node, parts: Sequence[str], factor: Array | None, late: str
+) -> str:
+    """The parts added as int32, and for quantised results scaled, rounded and shifted."""
+    result = editor.value(node.output)
+    literal = 0.0 if factor is None else float(factor.reshape(-1)[0])
+    names = [*parts, late, sketch.constant(factor) if factor is not None and factor.size > 1 else ""]
+    zero = float(editor.constants[node.inputs[7]].reshape(-1)[0]) if factor is not None else 0.0
+
+    def write(b: FormulaBuilder, operands: Sequence[Operand | None]) -> Operand:
+        *sums, more, scale = operands
+        if len(parts) == 1 and more is None and factor is not None:
+            total = sums[0] or 0.0
+        else:
+            whole = [b.cast(part or 0.0, DType.INT32) for part in sums]
+            total = whole[0]
+            for part in (*whole[1:], *([more] if more is not None else [])):
+                total = b.add(total, part)
+            if factor is None:
+                return total
+            total = b.cast(total, DType.FLOAT32)
+        scaled = b.mul(total, literal if scale is None else scale)
+        return write_quantised(b, scaled, zero, result.dtype)
+
+    return elementwise(sketch, editor, names, static(result.shape or ()), write)
