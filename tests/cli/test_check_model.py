@@ -7,7 +7,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from support.commands import Command
+from support.halves import halved, small_mobilenet
 from support.models import small_model
+from support.staged import saved_model
+
+from alula.base.tensors import DType
 
 
 def written(folder: Path, model: onnx.ModelProto) -> str:
@@ -39,6 +43,16 @@ def test_a_model_of_kernels_is_native_throughout(alula: Command, tmp_path: Path)
     assert [(node["op"], node["version"], node["how"]) for node in answer["nodes"]] == [
         ("Constant", 13, "native"), ("Gemm", 13, "native"), ("Add", 14, "native"),
     ]  # fmt: skip
+
+
+def test_a_network_in_float16_is_native_throughout(alula: Command, tmp_path: Path) -> None:
+    """Rule: what a person is told is what the compiler does, which computes in float32."""
+    path = saved_model(tmp_path, halved(small_mobilenet().build(), DType.FLOAT16))
+
+    answer = json.loads(alula("check-model", str(path), "--json").out)
+
+    assert answer["runs"] is True
+    assert {node["how"] for node in answer["nodes"]} == {"native"}
 
 
 def test_sizes_that_depend_on_data_are_told_with_all_that_waits_for_them(alula: Command, tmp_path: Path) -> None:
