@@ -57,6 +57,8 @@ Attribute: TypeAlias = Single | Several
 
 # The domain of operators that only passes write; ONNX's own domain is the empty string.
 INTERNAL = "alula"
+# Attributes of ONNX's operators that only upgrades write.
+INTERNAL_ATTRIBUTES = frozenset({"coerced", "by_group", "batched"})
 
 
 @dataclass(frozen=True)

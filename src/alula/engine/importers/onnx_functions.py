@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from alula.base.errors import LimitError
-from alula.engine.graph.nodes import Attribute, Node
+from alula.engine.graph.nodes import INTERNAL, Attribute, Node
 from alula.engine.importers.files import shown
 from alula.engine.importers.onnx_attributes import Parameter, read_attribute
 from alula.engine.importers.onnx_graph import Overloaded, read_graph, read_nodes
@@ -72,7 +72,7 @@ def read_functions(place: Place, spans: Sequence[Span]) -> Mapping[Key, Function
 
 
 def read_opsets(record: Record) -> dict[str, int]:
-    """Operator-set versions by domain; ONNX's own domain is the empty string.
+    """Operator-set versions by domain; ONNX's own domain is the empty string, alula's is left out.
 
     Raises:
         ModelFileError: a domain has two versions.
@@ -84,6 +84,7 @@ def read_opsets(record: Record) -> dict[str, int]:
         if opsets.get(domain, version) != version:
             raise entry.damaged("one version a domain", f"{opsets[domain]} and {version}")
         opsets[domain] = version
+    opsets.pop(INTERNAL, None)
     return opsets
 
 

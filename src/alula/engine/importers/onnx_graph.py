@@ -5,12 +5,13 @@ In: a span of a model file. Out: an ordered Graph, not yet checked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from alula.base.errors import ModelFileError
+from alula.base.errors import ModelFileError, UnsupportedError
 from alula.engine.graph.graph import Graph
-from alula.engine.graph.nodes import Array, Attribute, Node, Value
+from alula.engine.graph.nodes import INTERNAL, INTERNAL_ATTRIBUTES, Array, Attribute, Node, Value
 from alula.engine.graph.numpy_dtypes import dtype_of
 from alula.engine.importers.captures import with_captures
 from alula.engine.importers.files import shown
@@ -84,6 +85,16 @@ def _initializers(place: Place, record: Record) -> dict[str, Array]:
     return constants
 
 
+def _check_foreign(place: Place, label: str, domain: str, attributes: Mapping[str, Attribute]) -> None:
+    """Refuse what only passes may write: they rely on it, so that nothing checks it for strangers."""
+    where = f"{place.wire.name}, node {shown(label)}"
+    if domain == INTERNAL:
+        raise UnsupportedError(where, "needs operators that a model may hold", f"domain {INTERNAL} is alula's own")
+    own = INTERNAL_ATTRIBUTES.intersection(attributes)
+    if own and not domain:
+        raise UnsupportedError(where, "needs attributes that ONNX has", f"{min(own)} is alula's own")
+
+
 def _node(place: Place, span: Span) -> Node:
     record = read_record(place.wire, span, NODE)
     op, domain, name = record.text("op_type"), record.text("domain"), record.text("name")
@@ -98,6 +109,7 @@ def _node(place: Place, span: Span) -> Node:
             raise record.damaged("attributes with distinct names", f"'{shown(key)}' twice")
         attributes[key] = value
     domain = "" if domain == "ai.onnx" else domain
+    _check_foreign(place, label, domain, attributes)
     node = Node(op, record.texts("input"), outputs, MappingProxyType(attributes), name, domain)
     overload = record.text("overload")
     if overload:

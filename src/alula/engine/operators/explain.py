@@ -5,6 +5,7 @@ In: a node, what its inputs look like, an exception. Out: an `AlulaError` to rai
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from alula.base.errors import AlulaError, LimitError, ShapeError, UnsupportedError
@@ -13,7 +14,10 @@ from alula.engine.operators.common import Excess, Mismatch, Refusal, show
 from alula.engine.operators.record import Known
 
 # What numpy and Python raise when sizes or types do not fit.
-MISFITS = (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError, MemoryError)
+MISFITS = (
+    ValueError, IndexError, KeyError, TypeError, AttributeError, ZeroDivisionError, OverflowError, MemoryError,
+    re.error,
+)  # fmt: skip
 
 
 def explained(node: Node, shown: Sequence[str], error: Exception) -> AlulaError:

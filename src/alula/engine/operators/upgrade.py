@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from alula.base.errors import UnsupportedError
 from alula.engine.graph.nodes import INTERNAL, Array, Node
-from alula.engine.operators.common import Refusal, without
+from alula.engine.operators.common import without
 from alula.engine.operators.evaluate import known_operator
-from alula.engine.operators.explain import explained
+from alula.engine.operators.explain import MISFITS, explained
 from alula.engine.operators.record import Operator
 from alula.engine.operators.table import NEWEST_OPSET
 
@@ -31,6 +31,7 @@ def upgrade_node(node: Node, version: int, constant: Callable[[Array], str]) -> 
 
     Raises:
         UnsupportedError: the operator or this version of it is not known, or the node uses a form that is refused.
+        ShapeError: its attributes are not what the version has.
     """
     operator = known_operator(node)
     if operator.domain == INTERNAL:
@@ -42,7 +43,7 @@ def upgrade_node(node: Node, version: int, constant: Callable[[Array], str]) -> 
         return (current,)
     try:
         upgraded = operator.upgrade(current, version, constant)
-    except Refusal as error:
+    except MISFITS as error:
         raise explained(node, [], error) from error
     return upgraded if isinstance(upgraded, tuple) else (upgraded,)
 

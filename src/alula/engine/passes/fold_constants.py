@@ -2,6 +2,7 @@
 
     ConstantOfShape(#shape) -> Conv(x, %w)   becomes   Conv(x, #w)
     Reshape(x, Concat(Gather(Shape(x)), -1))   becomes   Reshape(x, #shape)
+    ReduceSum(x [0, 3], #axes)   becomes   #zeros: a value without elements is known before it is computed
 
 In: a graph in the newest forms with static inputs. Out: the graph with folded nodes gone and `values` complete.
 """
@@ -75,6 +76,9 @@ class _Work:
             self.nodes.append(node)
             return
         inferred = infer_node(node, tuple(self._known(name) for name in node.inputs))
+        if inferred and all(_is_empty(shape) for _, shape in inferred):
+            self._learn(node, [np.zeros(static(shape or ()), numpy_dtype(dtype)) for dtype, shape in inferred])
+            return
         arrays = self._arguments(node)
         if arrays is not None and self._affordable(node, inferred):
             self._learn(node, evaluate(node, arrays))
@@ -82,7 +86,8 @@ class _Work:
         self.nodes.append(node)
         if inferred is not None:
             for name, (dtype, shape) in zip(node.outputs, inferred, strict=False):
-                self.values[name] = Value(name, dtype, shape)
+                if name:
+                    self.values[name] = Value(name, dtype, shape)
 
     def publish(self) -> None:
         """Outputs of the model are made by nodes: a constant one by an Identity of the array."""
@@ -104,7 +109,14 @@ class _Work:
     def _known(self, name: str) -> Known | None:
         if not name:
             return None
-        return Known(self.values.get(name) or Value(name, DType.FLOAT32, None), self.constants.get(name))
+        return Known(self.values.get(name) or Value(name, DType.FLOAT32, None), self._array(name))
+
+    def _array(self, name: str) -> Array | None:
+        """The elements of a value; those of an input that has none are known too."""
+        value = self.values.get(name)
+        if name not in self.constants and value is not None and not value.kind and _is_empty(value.shape):
+            return np.zeros(static(value.shape or ()), numpy_dtype(value.dtype))
+        return self.constants.get(name)
 
     def _arguments(self, node: Node) -> Sequence[Array | None] | None:
         """The arrays to evaluate the node with; None where it has to wait for the run."""
@@ -112,9 +124,9 @@ class _Work:
             x = self.values.get(node.inputs[0])
             known = x is not None and x.shape is not None and is_static(x.shape)
             return [_stand_in(x)] if x is not None and known else None
-        if not all(name in self.constants for name in node.inputs if name) or (node.op in RANDOM and not node.domain):
-            return None
-        return [self.constants[name] if name else None for name in node.inputs]
+        arrays = [self._array(name) if name else None for name in node.inputs]
+        unknown = any(name and array is None for name, array in zip(node.inputs, arrays, strict=True))
+        return None if unknown or (node.op in RANDOM and not node.domain) else arrays
 
     def _affordable(self, node: Node, inferred: Partial | None) -> bool:
         """Whether the results fit into what folding may add; unknown sizes are for the run."""
@@ -142,6 +154,10 @@ class _Work:
 def _described(name: str, array: Array) -> Value:
     shape: Shape = array.shape
     return Value(name, DType(array.dtype.name), shape)
+
+
+def _is_empty(shape: Shape | None) -> bool:
+    return shape is not None and is_static(shape) and not math.prod(static(shape))
 
 
 def _stand_in(value: Value) -> Array:

@@ -16,13 +16,18 @@ from alula.engine.graph.nodes import Node
 from alula.engine.operators.grid import grid_points
 from alula.engine.passes.sketch import Sketch
 
+# The grid is a constant of the plan.
+_MOST_ELEMENTS = 1 << 24
+
 
 def lower_affine_grid(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Rewrite one node."""
     if node.kind != ("", "AffineGrid") or editor.constant(node.inputs[0]) is not None:
         return None
     theta, shape = editor.value(node.inputs[0]), editor.value(node.output).shape
-    if theta.dtype is not DType.FLOAT32 or shape is None or not is_static(shape) or not math.prod(static(shape)):
+    if editor.constant(node.inputs[1]) is None or theta.dtype is not DType.FLOAT32:
+        return None
+    if shape is None or not is_static(shape) or not 0 < math.prod(static(shape)) <= _MOST_ELEMENTS:
         return None
     batch, *sizes, rank = static(shape)
     sketch = Sketch(editor, node)

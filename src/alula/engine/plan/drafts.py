@@ -9,12 +9,13 @@ import math
 from dataclasses import dataclass, field
 from itertools import chain, count
 
-from alula.base.errors import InternalError, UnsupportedError
+from alula.base.errors import InternalError, ShapeError, UnsupportedError
 from alula.engine.graph.dims import is_static, static
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
 from alula.engine.kernels.call import Kernel, Selection
 from alula.engine.kernels.target import Target
+from alula.engine.operators.common import show
 from alula.engine.operators.infer import infer_node
 from alula.engine.operators.record import Known, Operator
 from alula.engine.operators.table import operator_of
@@ -41,6 +42,7 @@ class Drafts:
         roots: for a value that is another's bytes under another shape, that other one, directly.
         values: the value records, those of added steps included.
         outputs: the value in whose memory each model output is made.
+        empty: values without elements that no step writes; they have a place of no bytes.
     """
 
     graph: Graph
@@ -50,6 +52,7 @@ class Drafts:
     roots: dict[str, str] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
+    empty: set[str] = field(default_factory=set)
 
     def root(self, name: str) -> str:
         """The value whose memory this one lives in."""
@@ -86,10 +89,13 @@ def draft_steps(graph: Graph, target: Target, *, native: bool = True) -> Drafts:
     _check_sizes(graph)
     drafts = Drafts(graph, target, native, values=dict(graph.values))
     for node in graph.nodes:
-        if _is_view(graph, node):
+        certain = _is_certain(drafts, node)
+        if certain and _is_view(graph, node):
             drafts.roots[node.output] = drafts.root(node.inputs[0])
+        elif certain and not any(drafts.size(name) for name in node.outputs if name):
+            drafts.empty.update(filter(None, node.outputs))
         else:
-            drafts.steps += _steps(drafts, node)
+            drafts.steps += _steps(drafts, node, certain=certain)
     _claim_outputs(drafts)
     return drafts
 
@@ -107,10 +113,34 @@ def _check_sizes(graph: Graph) -> None:
         raise UnsupportedError(f"model {graph.name}", "needs values of known sizes", "; ".join(unknown), hint)
 
 
-def _steps(drafts: Drafts, node: Node) -> list[Draft]:
+def _is_certain(drafts: Drafts, node: Node) -> bool:
+    """Whether what is known of the node's results follows from its inputs.
+
+    A file may say anything of values that inference leaves open. A reference finds out whether it is true; a kernel, or
+    a reader of a view, would touch memory that is not there.
+
+    Raises:
+        ShapeError: it contradicts what follows.
+    """
+    inferred = infer_node(node, _known(drafts, node))
+    for name, (dtype, shape) in zip(node.outputs, inferred or (), strict=False):
+        value = drafts.values.get(name) if name else None
+        if value is None or shape is None:
+            continue
+        if (value.dtype, value.shape) != (dtype, shape):
+            where = f"{node.label} ({node.op})"
+            raise ShapeError(where, f"gives {dtype} {show(shape)}", f"{name} is said to be {value.form}")
+    return inferred is not None and all(shape is not None for _, shape in inferred)
+
+
+def _known(drafts: Drafts, node: Node) -> list[Known | None]:
+    return [Known(drafts.values[n], drafts.graph.constants.get(n)) if n else None for n in node.inputs]
+
+
+def _steps(drafts: Drafts, node: Node, *, certain: bool = True) -> list[Draft]:
     operator = operator_of(node)
     calls = None
-    if drafts.native and operator is not None and operator.select is not None:
+    if certain and drafts.native and operator is not None and operator.select is not None:
         calls = operator.select(Selection(node, drafts.values, drafts.graph.constants, drafts.target))
     if calls is None:
         return [_host(drafts, node, operator)]
@@ -131,8 +161,7 @@ def _host(drafts: Drafts, node: Node, operator: Operator | None) -> Draft:
 
 def _unread(drafts: Drafts, node: Node, index: int) -> str:
     """Memory for an output that is left out before one that is not."""
-    known = [Known(drafts.values[n], drafts.graph.constants.get(n)) if n else None for n in node.inputs]
-    inferred = infer_node(node, known)
+    inferred = infer_node(node, _known(drafts, node))
     if inferred is None or inferred[index][1] is None:
         raise UnsupportedError(f"{node.label} ({node.op})", f"needs the size of output {index}", "it is not known")
     dtype, shape = inferred[index]
@@ -167,12 +196,15 @@ def _is_dense(value: Value) -> bool:
 
 def _claim_outputs(drafts: Drafts) -> None:
     """Give every model output memory of its own, by a copy where it is an input, a constant or another output."""
-    made = {name for step in drafts.steps for name in step.writes}
+    made = {name for step in drafts.steps for name in step.writes} | drafts.empty
     for name in drafts.graph.outputs:
         root = drafts.root(name)
         if root not in made or root in drafts.outputs or drafts.size(root) != drafts.size(name):
             root = drafts.fresh(f"{name}.out")
             drafts.values[root] = Value(root, drafts.values[name].dtype, drafts.values[name].shape)
             node = Node("Copy", (name,), (root,), domain=INTERNAL, name=f"{name} (output)")
-            drafts.steps += _steps(drafts, node)
+            if drafts.size(root):
+                drafts.steps += _steps(drafts, node)
+            else:
+                drafts.empty.add(root)
         drafts.outputs.append(root)
