@@ -14,6 +14,7 @@ import numpy as np
 from support import (
     problems_elements,
     problems_indices,
+    problems_quantised,
     problems_reductions,
     problems_sequential,
     problems_signals,
@@ -407,4 +408,5 @@ PROBLEMS: Sequence[Problem] = (
     *problems_indices.PROBLEMS,
     *problems_sequential.PROBLEMS,
     *problems_signals.PROBLEMS,
+    *problems_quantised.PROBLEMS,
 )  # fmt: skip
