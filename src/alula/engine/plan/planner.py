@@ -99,6 +99,9 @@ class _Layout:
                 first.setdefault(self.drafts.root(name), index)
             for name in (*_names(draft.reads), *draft.writes):
                 last[self.drafts.root(name)] = index
+        for name in self.drafts.empty:
+            first.setdefault(name, 0)
+            last[name] = end
         for name in self.outputs:
             last[name] = end
         if not self.options.reuse:
