@@ -20,6 +20,7 @@ from alula.engine.passes.drop_casts import drop_casts
 from alula.engine.passes.drop_dead_nodes import drop_dead_nodes
 from alula.engine.passes.drop_duplicates import drop_duplicates
 from alula.engine.passes.drop_identity import drop_identity
+from alula.engine.passes.drop_requantisation import drop_requantisation
 from alula.engine.passes.drop_split_concat import drop_split_concat
 from alula.engine.passes.fold_batch_norm import fold_batch_norm
 from alula.engine.passes.fold_constants import fold_constants
@@ -39,6 +40,7 @@ from alula.engine.passes.fuse_layer_norm import fuse_layer_norm
 from alula.engine.passes.fuse_matmul import fuse_matmul
 from alula.engine.passes.fuse_mish import fuse_mish
 from alula.engine.passes.fuse_rms_norm import fuse_rms_norm
+from alula.engine.passes.fuse_squeeze_excite import fuse_squeeze_excite
 from alula.engine.passes.fuse_swish import fuse_swish
 from alula.engine.passes.inline_branches import inline_branches
 from alula.engine.passes.lift_lines import lift_lines
@@ -67,6 +69,7 @@ from alula.engine.passes.turn_weighing import turn_weighing
 from alula.engine.passes.unroll_loops import unroll_loops
 from alula.engine.passes.unstack_transposes import unstack_transposes
 from alula.engine.passes.upgrade_operators import upgrade_operators
+from alula.engine.passes.widen_bytes import widen_bytes
 from alula.engine.passes.widen_half import widen_half
 
 PASSES = (
@@ -89,6 +92,7 @@ PASSES = (
     node_pass(lower_einsum),
     node_pass(lower_norms),
     node_pass(lower_picks),
+    node_pass(drop_requantisation, repeat=True),
     node_pass(lower_quantisation),
     node_pass(lower_integer_products),
     graph_pass(drop_duplicates),
@@ -122,8 +126,11 @@ PASSES = (
     node_pass(fuse_convolution),
     node_pass(fuse_conv_transpose),
     node_pass(fuse_elementwise),
+    node_pass(widen_bytes, repeat=True),
     node_pass(fuse_chain, repeat=True),
     node_pass(fuse_epilogue, repeat=True),
+    # Behind epilogues, which are the gate's two activations.
+    node_pass(fuse_squeeze_excite),
     node_pass(lower_volumes),
     node_pass(lower_transposed_volumes),
     node_pass(lift_lines),
