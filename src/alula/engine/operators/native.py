@@ -13,6 +13,7 @@ from alula.engine.kernels.call import Select
 from alula.engine.operators.native_attention import select_attention
 from alula.engine.operators.native_convolution import select_convolution
 from alula.engine.operators.native_elementwise import select_elementwise, select_pack, select_unpack
+from alula.engine.operators.native_gate import select_gate
 from alula.engine.operators.native_index import (
     select_gather,
     select_gather_elements,
@@ -66,6 +67,7 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         (INTERNAL, "ShuffleChannels"): select_shuffle,
         (INTERNAL, "FusedMatMul"): select_matmul,
         (INTERNAL, "ScaledDotProduct"): select_attention,
+        (INTERNAL, "ChannelGate"): select_gate,
         (INTERNAL, "Elementwise"): select_elementwise,
         (INTERNAL, "RecurrentCore"): select_recurrence,
         (INTERNAL, "Pack"): select_pack,

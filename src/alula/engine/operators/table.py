@@ -31,6 +31,7 @@ from alula.engine.operators import (
     einsum,
     features,
     found,
+    gate,
     grid,
     indexed,
     integer_products,
@@ -75,7 +76,7 @@ NEWEST_OPSET = 28
 _FILES = (
     align,
     activation, activation_more, arithmetic, attention, bitwise, boxes, chance, classify, compare, constant,
-    control, conv, convert, crop, cumulate, deform, einsum, features, found, grid, indexed, integer_products,
+    control, conv, convert, crop, cumulate, deform, einsum, features, found, gate, grid, indexed, integer_products,
     internal, internal_spatial, join, layer_norms, loss, matmul, move, normalise, norms, pad, pattern, pick, pool,
     quantise, recurrent, recurrent_attention, reduce, resize, roi, rounding, scaled_dot_product, scan, sequence, shape,
     spectrum, text, tfidf, tile, training, trees, trigonometry,

@@ -206,6 +206,14 @@ def _global_pool(layouts: _Layouts, node: Node) -> bool:
     return node.inputs[0] in layouts.in_blocks and _pool(layouts, node)
 
 
+def _gate(layouts: _Layouts, node: Node) -> bool:
+    """Blocked where the pooled value is."""
+    if node.inputs[0] not in layouts.in_blocks:
+        return False
+    layouts.append_blocked(node, (layouts.in_blocks[node.inputs[0]], *node.inputs[1:]))
+    return True
+
+
 def _elementwise(layouts: _Layouts, node: Node) -> bool:
     """Blocked where a full-sized operand is blocked already and the others fit the same blocks."""
     shape = layouts.graph.value(node.output).shape
@@ -278,6 +286,7 @@ _RULES: Mapping[tuple[str, str], Callable[[_Layouts, Node], bool]] = {
     (INTERNAL, "FusedConvTranspose"): _transposed,
     (INTERNAL, "Elementwise"): _elementwise,
     (INTERNAL, "ShuffleChannels"): _shuffle,
+    (INTERNAL, "ChannelGate"): _gate,
     ("", "MaxPool"): _pool,
     ("", "AveragePool"): _pool,
     ("", "GlobalAveragePool"): _global_pool,
