@@ -113,3 +113,16 @@ def test_random_numbers_are_drawn_by_the_run() -> None:
     graph = fold_constants(builder.build())
 
     assert kinds(graph) == ["RandomNormal", "Add"]
+
+
+def test_a_constant_takes_the_type_of_a_value_that_the_walk_has_met() -> None:
+    """Function bodies of the standard write their numbers as CastLike of a constant and an inner value."""
+    builder = GraphBuilder()
+    inner = builder.node("Neg", "x")
+    one = builder.node("CastLike", builder.constant(np.array(1.0)), inner)
+    builder.node("Add", inner, one)
+
+    graph = fold_constants(builder.build())
+
+    assert kinds(graph) == ["Neg", "Add"]
+    assert graph.constants[one].dtype == np.float32

@@ -24,6 +24,7 @@ from alula.engine.operators.chance import RANDOM
 from alula.engine.operators.evaluate import evaluate
 from alula.engine.operators.infer import infer_node
 from alula.engine.operators.record import Known, Partial
+from alula.engine.passes.resolve_cast_like import cast_by_name
 
 # Folding may make a model larger; beyond this many bytes in total, nodes stay for the run.
 MOST_GROWTH = 512 << 20
@@ -75,6 +76,8 @@ class _Work:
             # Behind a node whose results depend on data not even dtypes are known; guessing one would refuse the node.
             self.nodes.append(node)
             return
+        # Types are known here that were not before the walk, so that a constant can take one and be folded.
+        node = cast_by_name(node, self.values.get(node.input(1))) or node
         inferred = infer_node(node, tuple(self._known(name) for name in node.inputs))
         if inferred and all(_is_empty(shape) for _, shape in inferred):
             self._learn(node, [np.zeros(static(shape or ()), numpy_dtype(dtype)) for dtype, shape in inferred])

@@ -10,17 +10,22 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from alula.engine.graph.graph import GraphEditor, Rewrite
-from alula.engine.graph.nodes import Node
+from alula.engine.graph.nodes import Node, Value
 from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
 
 
 def resolve_cast_like(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Name the type."""
-    value = editor.values.get(node.input(1))
-    if node.kind != ("", "CastLike") or value is None:
+    cast = cast_by_name(node, editor.values.get(node.input(1)))
+    return None if cast is None else Rewrite(drop=(node,), add=(cast,))
+
+
+def cast_by_name(node: Node, like: Value | None) -> Node | None:
+    """The Cast that a CastLike is; None for other nodes, and where the other value's type is not known."""
+    if node.kind != ("", "CastLike") or like is None:
         return None
-    number = next((number for number, dtype in ONNX_DTYPES.items() if dtype is value.dtype), None)
+    number = next((number for number, dtype in ONNX_DTYPES.items() if dtype is like.dtype), None)
     if number is None:
         return None
     attributes = MappingProxyType({**node.attributes, "to": number})
-    return Rewrite(drop=(node,), add=(Node("Cast", node.inputs[:1], node.outputs, attributes, node.name),))
+    return Node("Cast", node.inputs[:1], node.outputs, attributes, node.name)
