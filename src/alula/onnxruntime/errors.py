@@ -22,7 +22,7 @@ from alula.base.errors import (
 
 
 class OnnxRuntimeError(RuntimeError):
-    """Base of all of them; ONNX Runtime's own derive from Exception alone."""
+    """Base of all of them: a RuntimeError, which is what ONNX Runtime raises where it has no class of its own."""
 
 
 class Fail(OnnxRuntimeError):  # noqa: N818  the name that scripts catch
@@ -73,12 +73,35 @@ _NAMES: tuple[tuple[type[AlulaError], type[OnnxRuntimeError]], ...] = (
     (MissingError, NoSuchFile),
     (ModelFileError, InvalidProtobuf),
     (GraphError, InvalidGraph),
-    (ShapeError, InvalidGraph),
+    (ShapeError, Fail),
     (UnsupportedError, NotImplemented),
     (InputError, InvalidArgument),
     (RequestError, InvalidArgument),
     (LimitError, RuntimeException),
 )
+
+
+# The numbers and words that ONNX Runtime's messages begin with.
+_CODES: tuple[tuple[type[OnnxRuntimeError], int, str], ...] = (
+    (Fail, 1, "FAIL"),
+    (InvalidArgument, 2, "INVALID_ARGUMENT"),
+    (NoSuchFile, 3, "NO_SUCHFILE"),
+    (NoModel, 4, "NO_MODEL"),
+    (EngineError, 5, "ENGINE_ERROR"),
+    (RuntimeException, 6, "RUNTIME_EXCEPTION"),
+    (InvalidProtobuf, 7, "INVALID_PROTOBUF"),
+    (ModelLoaded, 8, "MODEL_LOADED"),
+    (NotImplemented, 9, "NOT_IMPLEMENTED"),
+    (InvalidGraph, 10, "INVALID_GRAPH"),
+    (EPFail, 11, "EP_FAIL"),
+)
+_KINDS = {kind.__name__: (kind, f"[ONNXRuntimeError] : {number} : {word}") for kind, number, word in _CODES}
+
+
+def refused(kind: str, text: str) -> OnnxRuntimeError:
+    """The exception of a name, its text behind ONNX Runtime's number and word for it."""
+    made, head = _KINDS[kind]
+    return made(f"{head} : {text}")
 
 
 @contextmanager
@@ -92,4 +115,4 @@ def translated() -> Iterator[None]:
         yield
     except AlulaError as error:
         kind = next((theirs for ours, theirs in _NAMES if isinstance(error, ours)), Fail)
-        raise kind(f"[ONNXRuntimeError] {kind.__name__} : {error.message}") from error
+        raise refused(kind.__name__, error.message) from error

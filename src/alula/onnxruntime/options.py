@@ -6,8 +6,10 @@ In: attributes that a script sets. Out: records that `InferenceSession` reads.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from typing import Any
 
-from alula.onnxruntime.errors import Fail
+from alula.onnxruntime.errors import refused
 
 
 class GraphOptimizationLevel(enum.IntEnum):
@@ -35,22 +37,41 @@ class ExecutionOrder(enum.IntEnum):
     MEMORY_EFFICIENT = 2
 
 
-class _Entries:
-    """Text by key, as scripts add and read it."""
+class _Options:
+    """Options are attributes of the class, with their defaults; owned by the script.
+
+    As in ONNX Runtime, a name that is not there is no attribute, and a value of another type is refused.
+    """
 
     def __init__(self) -> None:
-        self._entries: dict[str, str] = {}
+        """ONNX Runtime's defaults."""
+        self.__dict__["_entries"] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401  checked here
+        """Set an option.
+
+        Raises:
+            AttributeError: there is none of that name.
+            TypeError: the value is of another type.
+        """
+        if name.startswith("_") or not hasattr(type(self), name):
+            raise AttributeError(f"{type(self).__name__} has no option {name}")
+        wanted = type(getattr(type(self), name))
+        if not isinstance(value, wanted):
+            raise TypeError(f"{type(self).__name__}.{name} needs {wanted.__name__}, got {value!r}")
+        self.__dict__[name] = value
 
     def _add(self, key: str, value: str) -> None:
-        self._entries[key] = value
+        self.__dict__["_entries"][key] = value
 
     def _get(self, key: str) -> str:
-        if key not in self._entries:
-            raise Fail(f"no configuration entry {key}")
-        return self._entries[key]
+        entries: dict[str, str] = self.__dict__["_entries"]
+        if key not in entries:
+            raise refused("Fail", f"{type(self).__name__} does not have configuration with key: {key}")
+        return entries[key]
 
 
-class SessionOptions(_Entries):
+class SessionOptions(_Options):
     """What a session may be told.
 
     These have an effect: `intra_op_num_threads` (0: as many as the process may use), `graph_optimization_level`
@@ -58,26 +79,33 @@ class SessionOptions(_Entries):
     kept and read back.
     """
 
+    intra_op_num_threads: int = 0
+    inter_op_num_threads: int = 0
+    graph_optimization_level: GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL
+    execution_mode: ExecutionMode = ExecutionMode.ORT_SEQUENTIAL
+    execution_order: ExecutionOrder = ExecutionOrder.DEFAULT
+    enable_cpu_mem_arena: bool = True
+    enable_mem_pattern: bool = True
+    enable_mem_reuse: bool = True
+    enable_profiling: bool = False
+    profile_file_prefix: str = "onnxruntime_profile_"
+    optimized_model_filepath: str = ""
+    use_deterministic_compute: bool = False
+    use_per_session_threads: bool = True
+    log_severity_level: int = -1
+    log_verbosity_level: int = 0
+    logid: str = ""
+
     def __init__(self) -> None:
         """ONNX Runtime's defaults."""
         super().__init__()
-        self.intra_op_num_threads = 0
-        self.inter_op_num_threads = 0
-        self.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL
-        self.execution_mode = ExecutionMode.ORT_SEQUENTIAL
-        self.execution_order = ExecutionOrder.DEFAULT
-        self.enable_cpu_mem_arena = True
-        self.enable_mem_pattern = True
-        self.enable_mem_reuse = True
-        self.enable_profiling = False
-        self.profile_file_prefix = "onnxruntime_profile_"
-        self.optimized_model_filepath = ""
-        self.use_deterministic_compute = False
-        self.use_per_session_threads = True
-        self.log_severity_level = -1
-        self.log_verbosity_level = 0
-        self.logid = ""
-        self.free_dimensions: dict[str, int] = {}
+        self._free_dimensions: dict[str, int]
+        self.__dict__["_free_dimensions"] = {}
+
+    @property
+    def free_dimensions(self) -> Mapping[str, int]:
+        """Sizes of symbolic dimensions, by name."""
+        return self._free_dimensions
 
     def add_session_config_entry(self, key: str, value: str) -> None:
         """Keep an entry; none has an effect."""
@@ -87,13 +115,17 @@ class SessionOptions(_Entries):
         """An entry that was added.
 
         Raises:
-            Fail: there is none of that key.
+            RuntimeError: there is none of that key.
         """
         return self._get(key)
 
     def add_free_dimension_override_by_name(self, name: str, size: int) -> None:
         """Bind a symbolic dimension when the model is opened."""
-        self.free_dimensions[name] = size
+        self._free_dimensions[name] = size
+
+    def add_free_dimension_override_by_denotation(self, denotation: str, size: int) -> None:
+        """No effect: such dimensions are bound by the first run's inputs."""
+        del denotation, size
 
     def register_custom_ops_library(self, path: str) -> None:
         """Refused: alula runs no foreign code.
@@ -101,20 +133,17 @@ class SessionOptions(_Entries):
         Raises:
             Fail: always.
         """
-        raise Fail(f"custom operator libraries are not run: {path}")
+        raise refused("Fail", f"custom operator libraries are not run: {path}")
 
 
-class RunOptions(_Entries):
+class RunOptions(_Options):
     """What a run may be told; kept and read back, without effect."""
 
-    def __init__(self) -> None:
-        """ONNX Runtime's defaults."""
-        super().__init__()
-        self.log_severity_level = -1
-        self.log_verbosity_level = 0
-        self.logid = ""
-        self.only_execute_path_to_fetches = False
-        self.terminate = False
+    log_severity_level: int = -1
+    log_verbosity_level: int = 0
+    logid: str = ""
+    only_execute_path_to_fetches: bool = False
+    terminate: bool = False
 
     def add_run_config_entry(self, key: str, value: str) -> None:
         """Keep an entry; none has an effect."""
@@ -124,6 +153,6 @@ class RunOptions(_Entries):
         """An entry that was added.
 
         Raises:
-            Fail: there is none of that key.
+            RuntimeError: there is none of that key.
         """
         return self._get(key)

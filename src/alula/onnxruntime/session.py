@@ -6,37 +6,42 @@ In: a model file or its bytes, numpy arrays. Out: numpy arrays that belong to th
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from alula.base.session import OpenOptions, Session
 from alula.base.settings import read_settings
-from alula.base.tensors import Tensor, TensorSpec
-from alula.engine.graph.nodes import Array
-from alula.engine.graph.numpy_dtypes import numpy_dtype
+from alula.base.tensors import TensorSpec
 from alula.engine.importers.onnx_facts import ModelFacts, read_facts
 from alula.engine.passes.order import PASSES
 from alula.engine.sessions.opener import open_model
-from alula.onnxruntime.errors import InvalidArgument, translated
+from alula.engine.sessions.values import ANY_SHAPE, owned
+from alula.onnxruntime.errors import OnnxRuntimeError, refused, translated
 from alula.onnxruntime.options import GraphOptimizationLevel, RunOptions, SessionOptions
 from alula.onnxruntime.process import CPU
-from alula.onnxruntime.values import IOBinding, OrtValue, feed_of, tensor_type
+from alula.onnxruntime.values import IOBinding, OrtValue, feeds_of, tensor_type
 
 
 @dataclass(frozen=True)
 class NodeArg:
-    """An input or output: `shape` holds a number for a fixed dimension and text for a symbolic one."""
+    """An input or output.
+
+    Attributes:
+        type: such as `tensor(float)` or `seq(tensor(int64))`.
+        shape: a number for a fixed dimension, text for a symbolic one, None for one without a name; empty where the
+            model says nothing.
+    """
 
     name: str
     type: str
-    shape: list[int | str]
+    shape: list[int | str | None]
 
 
 @dataclass(frozen=True)
@@ -79,11 +84,11 @@ class InferenceSession:
         """
         del providers, provider_options
         self._options = sess_options or SessionOptions()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         with translated():
             path = self._file(path_or_bytes)
             self._facts: ModelFacts = read_facts(path)
             self._first = _open(path, self._options)
+        self._dtypes = {spec.name: spec.dtype for spec in self._first.inputs if spec.name not in self._facts.kinds}
         self._idle: list[Session] = [self._first]
         self._lock = threading.Lock()
 
@@ -104,14 +109,46 @@ class InferenceSession:
             Arrays that belong to the caller.
 
         Raises:
+            ValueError: an input is missing.
             InvalidArgument: a name, type or shape does not fit.
         """
         del run_options
-        names = list(output_names or [spec.name for spec in self._first.outputs])
-        self._check_outputs(names)
+        names = self._wanted(output_names)
+        given = list(input_feed.keys())
+        missing = [spec.name for spec in self._first.inputs if spec.name not in given]
+        if missing:
+            raise ValueError(f"Required inputs ({missing}) are missing from input feed ({given}).")
+        feeds = feeds_of(input_feed, self._dtypes)
         with translated(), self._one() as session:
-            results = session.run({name: feed_of(value) for name, value in input_feed.items()})
-            return [_own(results[name]) for name in names]
+            results = session.run(feeds)
+            return [owned(results[name]) for name in names]
+
+    def run_async(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        callback: Callable[[list[Any], Any, str], None],
+        user_data: Any,  # noqa: ANN401  the script's own
+        run_options: RunOptions | None = None,
+    ) -> None:
+        """Compute outputs on a thread of their own, which then calls `callback`.
+
+        Args:
+            output_names: as for `run`.
+            input_feed: as for `run`.
+            callback: gets the outputs (none after an error), `user_data`, and the error's text (empty without one).
+            user_data: handed to `callback` as it is.
+            run_options: no effect.
+        """
+
+        def work() -> None:
+            try:
+                results, problem = self.run(output_names, input_feed, run_options), ""
+            except (OnnxRuntimeError, ValueError) as error:
+                results, problem = [], str(error)
+            callback(results, user_data, problem)
+
+        threading.Thread(target=work, name="alula run_async", daemon=True).start()
 
     def run_with_ort_values(
         self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue], *_: Any
@@ -127,25 +164,26 @@ class InferenceSession:
         """Compute the bound outputs from the bound inputs; bound memory is written in place, without a copy.
 
         Raises:
-            InvalidArgument: something bound does not fit.
+            RuntimeError: nothing is bound to be computed, or something bound does not fit.
         """
         del run_options
-        self._check_outputs(list(iobinding.targets))
+        if not iobinding.targets:
+            raise refused("InvalidArgument", "At least one output should be requested.")
         targets = {name: array for name, array in iobinding.targets.items() if array is not None}
+        feeds = feeds_of(iobinding.inputs, self._dtypes)
         with translated(), self._one() as session:
-            results = session.run({name: feed_of(array) for name, array in iobinding.inputs.items()}, targets)
-            wanted = iobinding.targets or dict.fromkeys(spec.name for spec in session.outputs)
+            results = session.run(feeds, targets)
             iobinding.results = {
-                name: _own(results[name]) if target is None else target for name, target in wanted.items()
+                name: owned(results[name]) if target is None else target for name, target in iobinding.targets.items()
             }
 
     def get_inputs(self) -> list[NodeArg]:
         """What `run` needs."""
-        return list(map(_argument, self._first.inputs))
+        return [self._argument(spec) for spec in self._first.inputs]
 
     def get_outputs(self) -> list[NodeArg]:
         """What `run` gives."""
-        return list(map(_argument, self._first.outputs))
+        return [self._argument(spec) for spec in self._first.outputs]
 
     def get_overridable_initializers(self) -> list[NodeArg]:
         """None: initializers are compiled in."""
@@ -184,20 +222,35 @@ class InferenceSession:
         """Nothing is profiled; `alula bench` tells the time of each step."""
         return ""
 
+    def get_profiling_start_time_ns(self) -> int:
+        """0: nothing is profiled."""
+        return 0
+
     def _file(self, source: str | os.PathLike[str] | bytes) -> Path:
         """The model's path; bytes go into a folder that lives as long as the session."""
         if not isinstance(source, (bytes, bytearray, memoryview)):
             return Path(source)
-        self._folder = tempfile.TemporaryDirectory(prefix="alula-model-")
-        path = Path(self._folder.name) / "model.onnx"
+        folder = tempfile.mkdtemp(prefix="alula-model-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder) / "model.onnx"
         path.write_bytes(source)
         return path
 
-    def _check_outputs(self, names: Sequence[str]) -> None:
-        known = {spec.name for spec in self._first.outputs}
-        wrong = [name for name in names if name not in known]
+    def _argument(self, spec: TensorSpec) -> NodeArg:
+        """What the model says of an end; the importer's own symbols, as `x_0`, stand for dimensions without a name."""
+        shape = () if spec.shape == ANY_SHAPE else spec.shape
+        dims = [None if dim == f"{spec.name}_{axis}" else dim for axis, dim in enumerate(shape)]
+        return NodeArg(spec.name, _TYPES[self._facts.kinds.get(spec.name, "")].format(tensor_type(spec.dtype)), dims)
+
+    def _wanted(self, names: Sequence[str] | None) -> list[str]:
+        """The outputs to compute, in order."""
+        known = [spec.name for spec in self._first.outputs]
+        if isinstance(names, str):
+            raise TypeError(f"output_names needs a list of names, got the text {names!r}")
+        wrong = [name for name in names or () if name not in known]
         if wrong:
-            raise InvalidArgument(f"[ONNXRuntimeError] InvalidArgument : Invalid output name: {wrong[0]}")
+            raise refused("InvalidArgument", f"Invalid output name:{wrong[0]}")
+        return list(names or known)
 
     @contextmanager
     def _one(self) -> Iterator[Session]:
@@ -219,9 +272,9 @@ def _open(path: Path, options: SessionOptions) -> Session:
     wanted = OpenOptions(threads=max(0, options.intra_op_num_threads), disable=disable)
     settings = read_settings(os.environ)
     session = open_model(path, wanted, settings)
-    shapes = {spec.name: _bound(spec, options.free_dimensions) for spec in session.inputs}
-    known = {name: shape for name, shape in shapes.items() if shape is not None}
-    if not options.free_dimensions or not known:
+    named = {spec.name: _bound(spec, options.free_dimensions) for spec in session.inputs}
+    known = {name: shape for name, shape in named.items() if shape is not None}
+    if all(known.get(spec.name, spec.shape) == spec.shape for spec in session.inputs):
         return session
     session.close()
     return open_model(path, replace(wanted, shapes=known), settings)
@@ -234,15 +287,5 @@ def _bound(spec: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, ...] | None
     return numbers if len(numbers) == len(shape) else None
 
 
-def _argument(spec: TensorSpec) -> NodeArg:
-    return NodeArg(spec.name, tensor_type(spec.dtype), list(spec.shape))
-
-
-def _own(value: Any) -> Any:  # noqa: ANN401  a Tensor, an array, or a list of them
-    """A copy that outlives the session's next run."""
-    if isinstance(value, Tensor):
-        array: Array = np.frombuffer(value.view, numpy_dtype(value.dtype)).reshape(value.shape)
-        return array.copy()
-    if isinstance(value, (list, tuple)):
-        return [_own(item) for item in value]
-    return value if value is None else np.array(value)
+# How ONNX Runtime writes the type of an end, by its kind; the type of its tensors goes between.
+_TYPES = {"": "{}", "sequence": "seq({})", "optional": "optional({})"}

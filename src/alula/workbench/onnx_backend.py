@@ -19,9 +19,8 @@ from onnx.backend.base import Backend, BackendRep, Device, DeviceType
 from alula.base.errors import InputError
 from alula.base.session import OpenOptions, Session
 from alula.base.settings import read_settings
-from alula.base.tensors import Tensor
-from alula.engine.graph.numpy_dtypes import numpy_dtype
 from alula.engine.sessions.opener import open_model
+from alula.engine.sessions.values import owned
 
 
 class PreparedModel(BackendRep):
@@ -55,7 +54,7 @@ class PreparedModel(BackendRep):
         names = [spec.name for spec in self.session.inputs]
         feeds = inputs if isinstance(inputs, Mapping) else _named(names, inputs)
         results = self.session.run(feeds)
-        return tuple(_own(results[spec.name]) for spec in self.session.outputs)
+        return tuple(owned(results[spec.name]) for spec in self.session.outputs)
 
     def close(self) -> None:
         """Give memory and files back."""
@@ -101,12 +100,3 @@ def _named(names: Sequence[str], inputs: Any) -> Mapping[str, Any]:  # noqa: ANN
     if len(arrays) > len(names):
         raise InputError("inputs", f"takes {len(names)}: {', '.join(names)}", f"got {len(arrays)}")
     return dict(zip(names, arrays, strict=False))
-
-
-def _own(value: Any) -> Any:  # noqa: ANN401  a Tensor, an array, or a list of them
-    """A copy that outlives the session's next run."""
-    if isinstance(value, Tensor):
-        return np.frombuffer(value.view, numpy_dtype(value.dtype)).reshape(value.shape).copy()
-    if isinstance(value, (list, tuple)):
-        return [_own(item) for item in value]
-    return value if value is None else np.array(value)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alula.engine.importers.files import map_file, shown
-from alula.engine.importers.onnx_messages import ENTRY
+from alula.engine.importers.onnx_messages import ENTRY, MOST_NODES
+from alula.engine.importers.onnx_types import read_value
 from alula.engine.importers.records import FieldType, Kind, MessageType, Record, read_record
 from alula.engine.importers.wire import Wire
 
@@ -27,12 +28,25 @@ _MODEL = MessageType(
         14: FieldType("metadata_props", most=10_000),
     },
 )
-_GRAPH = MessageType("GraphProto", {2: FieldType("name"), 10: FieldType("doc_string")})
+_ENDS = ("input", "output")
+_GRAPH = MessageType(
+    "GraphProto",
+    {
+        2: FieldType("name"),
+        10: FieldType("doc_string"),
+        11: FieldType("input", most=MOST_NODES),
+        12: FieldType("output", most=MOST_NODES),
+    },
+)
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Free text of a model file; `metadata` by key."""
+    """Free text of a model file; `metadata` by key.
+
+    Attributes:
+        kinds: of inputs and outputs that are no tensors, by name: `sequence` or `optional`.
+    """
 
     producer: str
     domain: str
@@ -41,6 +55,7 @@ class ModelFacts:
     graph: str
     graph_description: str
     metadata: Mapping[str, str]
+    kinds: Mapping[str, str]
 
 
 def read_facts(path: str | os.PathLike[str]) -> ModelFacts:
@@ -57,6 +72,7 @@ def read_facts(path: str | os.PathLike[str]) -> ModelFacts:
     span = model.one("graph")
     graph = Record(wire, _GRAPH, (0, 0)) if span is None else read_record(wire, span, _GRAPH)
     entries = [read_record(wire, at, ENTRY) for at in model.spans("metadata_props")]
+    ends = [read_value(wire, at)[0] for field in _ENDS for at in graph.spans(field)]
     return ModelFacts(
         producer=model.text("producer_name"),
         domain=model.text("domain"),
@@ -65,4 +81,5 @@ def read_facts(path: str | os.PathLike[str]) -> ModelFacts:
         graph=graph.text("name"),
         graph_description=graph.text("doc_string"),
         metadata={entry.text("key"): entry.text("value") for entry in entries},
+        kinds={end.name: end.kind for end in ends if end.kind},
     )

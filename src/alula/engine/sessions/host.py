@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from alula.base.errors import PlanFileError
 from alula.base.tensors import Tensor
-from alula.engine.graph.nodes import Array, Node
-from alula.engine.graph.numpy_dtypes import numpy_dtype
+from alula.engine.graph.nodes import Node
 from alula.engine.operators.evaluate import evaluate
 from alula.engine.program.attributes import decode_attributes
 from alula.engine.runtime.header import HostCall
+from alula.engine.sessions.values import as_array
 
 
 def run_host_step(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
@@ -42,8 +40,3 @@ def run_host_step(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequ
             raise PlanFileError(f"host step {step.label} ({step.op})", f"a result {needed}", f"it is {found}")
         if result.size:
             as_array(tensor)[...] = result
-
-
-def as_array(tensor: Tensor) -> Array:
-    """The tensor as a numpy array over the same memory."""
-    return np.frombuffer(tensor.view, numpy_dtype(tensor.dtype)).reshape(tensor.shape)

@@ -18,6 +18,7 @@ from alula.base.tensors import DType, TensorSpec
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Value
 from alula.engine.graph.numpy_dtypes import numpy_dtype
+from alula.engine.passes.upgrade_operators import upgrade_operators
 from alula.engine.runtime.session import PlanSession
 from alula.engine.sessions.compiler import (
     CompileOptions,
@@ -53,9 +54,13 @@ def open_native(path: Path, options: OpenOptions, settings: Settings) -> Session
     )
     graph = import_model(path, import_limits(settings))
     settings = replace(settings, threads=options.threads or settings.threads)
+    open_shapes = len(declared) > 1 or needs_shapes(graph, compile_options)
+    if open_shapes:
+        # Compiled at the first run, but what cannot be run is refused now.
+        upgrade_operators(graph)
     if len(declared) > 1:
         return SpecialisingSession(graph, path, compile_options, settings, declared)
-    if needs_shapes(graph, compile_options) or _depends_on_data(graph, path, compile_options, settings):
+    if open_shapes or _depends_on_data(graph, path, compile_options, settings):
         return SpecialisingSession(graph, path, compile_options, settings)
     return open_compiled(graph, path, compile_options, settings, options.progress or no_progress)
 

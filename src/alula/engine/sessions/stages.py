@@ -17,10 +17,9 @@ from alula.engine.graph.nodes import Value
 from alula.engine.graph.numpy_dtypes import dtype_of
 from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.operators.nested import Limits
-from alula.engine.sessions.host import as_array
 from alula.engine.sessions.plans import PlanPool
 from alula.engine.sessions.staging import WORTH_A_PLAN, Stage, cut, look_ahead, prepare, with_inputs, work_of
-from alula.engine.sessions.values import as_tensor
+from alula.engine.sessions.values import as_array, as_tensor
 
 _Key = tuple[tuple[str, tuple[int, ...]] | None, ...]
 

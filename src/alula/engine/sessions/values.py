@@ -66,7 +66,7 @@ def receive(spec: TensorSpec, inputs: Mapping[str, Any]) -> Any:  # noqa: ANN401
 def as_plain_array(spec: TensorSpec, data: Any) -> Array:  # noqa: ANN401  any buffer
     """A buffer as an array; what travels as unsigned integers becomes the type that it stands for."""
     if isinstance(data, Tensor):
-        return np.frombuffer(data.view, numpy_dtype(data.dtype)).reshape(data.shape)
+        return as_array(data)
     if hasattr(data, "__array_interface__"):
         array = np.asarray(data)
         if spec.dtype is DType.STRING and array.dtype.kind in "US":
@@ -154,6 +154,20 @@ def deliver(name: str, result: Any, targets: Mapping[str, Any]) -> Any:  # noqa:
     if tensor.nbytes:
         memoryview(target).cast("B")[:] = tensor.view
     return Tensor(target, tensor.dtype, tensor.shape)
+
+
+def as_array(tensor: Tensor) -> Array:
+    """The tensor as a numpy array over the same memory."""
+    return np.frombuffer(tensor.view, numpy_dtype(tensor.dtype)).reshape(tensor.shape)
+
+
+def owned(result: Any) -> Any:  # noqa: ANN401  a Tensor, an array, None, or a list of them
+    """A result as numpy arrays that belong to the caller: a copy, which outlives the session's next run."""
+    if isinstance(result, Tensor):
+        return as_array(result).copy()
+    if isinstance(result, (list, tuple)):
+        return [owned(item) for item in result]
+    return result if result is None else np.array(result)
 
 
 def as_tensor(array: Array) -> Tensor:
