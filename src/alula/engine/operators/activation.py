@@ -18,9 +18,8 @@ from alula.engine.operators.align import upgrade_slope
 from alula.engine.operators.common import (
     Mismatch,
     Refusal,
-    agree,
     attribute_to_input,
-    broadcast_shapes,
+    broadcasts_to,
     same_as,
     same_dtypes,
     show,
@@ -71,8 +70,7 @@ def _lower_prelu(b: FormulaBuilder, x: Operand, slope: Operand) -> Operand:
 def _infer_prelu(at: Inference) -> Inferred:
     same_dtypes(at, (0, 1))
     x, slope = at.shape(0), at.shape(1)
-    joint = broadcast_shapes(x, slope)
-    if len(joint) != len(x) or not all(map(agree, joint, x)):
+    if not broadcasts_to(slope, x):
         raise Mismatch(f"slope must broadcast to {show(x)}", f"it is {show(slope)}")
     return [(at.dtype(0), x)]
 

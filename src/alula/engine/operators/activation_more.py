@@ -14,7 +14,7 @@ from alula.engine.graph.formula import FormulaBuilder, Operand
 from alula.engine.graph.nodes import Array
 from alula.engine.graph.primitives import REALS
 from alula.engine.operators.activation import swish
-from alula.engine.operators.common import Mismatch, agree, same_as, same_dtypes, show
+from alula.engine.operators.common import Mismatch, all_agree, same_as, same_dtypes, show
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Lower, Operator
 
@@ -93,7 +93,7 @@ def _lower_swiglu(b: FormulaBuilder, gate: Operand, x: Operand, *, alpha: float)
 def _infer_swiglu(at: Inference) -> Inferred:
     same_dtypes(at, (0, 1))
     gate, x = at.shape(0), at.shape(1)
-    if len(gate) != len(x) or not all(map(agree, gate, x)):
+    if not all_agree(gate, x):
         raise Mismatch(f"the gate must have the shape {show(x)}", f"it is {show(gate)}")
     return [(at.dtype(0), x)]
 

@@ -16,20 +16,12 @@ from alula.engine.graph.nodes import Array
 from alula.engine.graph.primitives import INTEGERS
 from alula.engine.operators.align import upgrade_broadcast
 from alula.engine.operators.common import broadcast, same_as
+from alula.engine.operators.formula import divided
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Lower, Operator
 
 # Beyond it a chain of products is longer than a formula may be.
 _MOST_FACTORS = 8
-
-
-def divide(a: Array, b: Array) -> Array:
-    """A / b; integers are truncated towards zero, and 0 where b is."""
-    if a.dtype.kind not in "iu":
-        return np.asarray(np.divide(a, b), a.dtype)
-    quotient = a // b
-    inexact = (quotient * b != a) & (b != 0)
-    return np.asarray(quotient + (inexact & ((a < 0) != (b < 0))), a.dtype)
 
 
 def power(x: Array, y: Array) -> Array:
@@ -122,7 +114,7 @@ OPERATORS = (
     _binary("Add", np.add, lambda b, x, y: b.add(x, y), "a + b."),
     _binary("Sub", np.subtract, lambda b, x, y: b.sub(x, y), "a - b."),
     _binary("Mul", np.multiply, lambda b, x, y: b.mul(x, y), "a * b."),
-    _binary("Div", divide, lambda b, x, y: b.div(x, y), "a / b; integers are truncated towards zero."),
+    _binary("Div", divided, lambda b, x, y: b.div(x, y), "a / b; integers are truncated towards zero."),
     POW,
     _unary("Sqrt", (1, 6, 13), np.sqrt, lambda b, x: b.sqrt(x), "Square root."),
     _unary("Exp", (1, 6, 13), np.exp, lambda b, x: b.exp(x), "e to the x."),

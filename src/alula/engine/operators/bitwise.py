@@ -14,20 +14,15 @@ import numpy as np
 from alula.engine.graph.formula import FormulaBuilder, Operand
 from alula.engine.graph.nodes import Array
 from alula.engine.operators.common import Refusal, broadcast, same_as
+from alula.engine.operators.formula import shifted
 from alula.engine.operators.record import REQUIRED, Operator
 
 
 def shift(x: Array, by: Array, *, direction: str) -> Array:
-    """X shifted; by more bits than there are (or a negative count) only the sign's own extension remains."""
+    """X shifted to the left, or to the right keeping its sign; see `shifted` for counts out of range."""
     if direction not in ("LEFT", "RIGHT"):
         raise Refusal("direction must be LEFT or RIGHT", f"it is {direction}")
-    bits = x.dtype.itemsize * 8
-    outside = (by < 0) | (by >= bits)
-    count = np.where(outside, 0, by).astype(x.dtype)
-    if direction == "LEFT":
-        return np.asarray(np.where(outside, x.dtype.type(0), np.left_shift(x, count)))
-    signs = np.where(x < 0, -1, 0).astype(x.dtype)
-    return np.where(outside, signs, np.right_shift(x, count))
+    return shifted(x, by, left=direction == "LEFT")
 
 
 def _lower_shift(b: FormulaBuilder, x: Operand, by: Operand, *, direction: str) -> Operand | None:

@@ -85,6 +85,21 @@ def agree(one: Dim, other: Dim) -> bool:
     return one == other or not (isinstance(one, int) and isinstance(other, int))
 
 
+def all_agree(one: Shape, other: Shape) -> bool:
+    """Whether two shapes may be equal: of one rank, and no two numbers differ."""
+    return len(one) == len(other) and all(map(agree, one, other))
+
+
+def broadcasts_to(shape: Shape, wanted: Shape) -> bool:
+    """Whether a shape may broadcast to another one without changing it.
+
+    Raises:
+        Mismatch: two dimensions differ and neither is 1.
+        UnknownShape: two different symbols meet.
+    """
+    return all_agree(broadcast_shapes(wanted, shape), wanted)
+
+
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """The joint shape under numpy's rules; a symbol beside a number larger than 1 is taken to be that number.
 

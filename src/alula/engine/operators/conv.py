@@ -112,13 +112,17 @@ def convolve_transposed(x: Array, w: Array, b: Array | None = None, *, group: in
     kernels = widened(w).reshape(group, w.shape[0] // group, -1).transpose(0, 2, 1)
     parts = np.matmul(kernels, rows).reshape(len(x), channels, *w.shape[2:], *x.shape[2:])
     full = [before + size + max(after, 0) for size, (before, after) in zip(sizes, padding, strict=True)]
-    y = _scatter(parts, window, full)
+    y = overlapped(parts, window, full)
     cut = [slice(before, before + size) for size, (before, _) in zip(sizes, padding, strict=True)]
     return _biased(y[(slice(None), slice(None), *cut)], b).astype(x.dtype, copy=False)
 
 
-def _scatter(parts: Array, window: Window, full: Sequence[int]) -> Array:
-    """Add parts [N, M, kernel..., input...] up in an array [N, M, full...]."""
+def overlapped(parts: Array, window: Window, full: Sequence[int]) -> Array:
+    """Parts [N, M, kernel..., windows...] added up where windows overlap: [N, M, full...], or larger if they reach on.
+
+    Raises:
+        MemoryError: the result would be too large (see `check_elements`).
+    """
     inputs = parts.shape[2 + len(full) :]
     reach = [(n - 1) * s + span for n, s, span in zip(inputs, window.strides, window.spans, strict=True)]
     shape = (*parts.shape[:2], *map(max, zip(full, reach, strict=True)))

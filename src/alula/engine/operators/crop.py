@@ -13,7 +13,7 @@ import numpy as np
 
 from alula.engine.graph.dims import Dim, Shape, static
 from alula.engine.graph.nodes import Array
-from alula.engine.operators.common import Mismatch, agree, axes_of, integers, show
+from alula.engine.operators.common import Mismatch, all_agree, axes_of, integers, show
 from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator
 from alula.engine.operators.window import Window, check_elements, window_of
 
@@ -69,7 +69,7 @@ def _fitting(wanted: tuple[int, ...], inferred: tuple[int, ...]) -> tuple[int, .
 def _unpooled(x: Shape, indices: Shape, attributes: Any) -> Shape:
     """stride (input - 1) + kernel - padding along each spatial axis."""
     kernel = attributes["kernel_shape"]
-    if len(x) != len(kernel) + 2 or len(x) != len(indices) or not all(map(agree, x, indices)):
+    if len(x) != len(kernel) + 2 or not all_agree(x, indices):
         raise Mismatch(
             f"input and positions must be one shape of rank {len(kernel) + 2}", f"{show(x)}, {show(indices)}"
         )

@@ -15,8 +15,8 @@ import numpy as np
 
 from alula.engine.graph.dims import Shape, static
 from alula.engine.graph.nodes import Array
-from alula.engine.operators.common import Mismatch, agree, integers, show
-from alula.engine.operators.conv import CONV_ATTRIBUTES, conv_geometry
+from alula.engine.operators.common import Mismatch, agree, all_agree, integers, show
+from alula.engine.operators.conv import CONV_ATTRIBUTES, conv_geometry, overlapped
 from alula.engine.operators.grid import sample
 from alula.engine.operators.precision import widened
 from alula.engine.operators.record import Inference, Inferred, Operator
@@ -92,7 +92,7 @@ def deform_shape(shapes: tuple[Shape, Shape, Shape], group: int, offset_group: i
     if offset_group < 1 or (isinstance(x[1], int) and x[1] % offset_group):
         raise Mismatch(f"channels must divide into {offset_group} offset groups", f"input is {show(x)}")
     wanted = (x[0], offset_group * math.prod(static(w[2:])) * _SPATIAL, *sizes)
-    if len(offset) != len(wanted) or not all(map(agree, offset, wanted)):
+    if not all_agree(offset, wanted):
         raise Mismatch(f"offset must be {show(wanted)}", f"it is {show(offset)}")
     return x[0], channels, *sizes
 
@@ -110,14 +110,7 @@ def col2im(x: Array, image_shape: Array, block_shape: Array, **attributes: Any) 
     window = window_of(block, attributes)
     counts = static(output_sizes(window, sizes))
     full = tuple(size + sum(pads) for size, pads in zip(sizes, window.pads, strict=True))
-    check_elements((*shape[:2], *full))
-    parts = widened(x).reshape(*shape[:2], *block, *counts)
-    y = np.zeros((*shape[:2], *full), parts.dtype)
-    for tap in np.ndindex(*block):
-        rows = zip(tap, window.dilations, window.strides, counts, strict=True)
-        places = [slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, s, n in rows]
-        chosen: tuple[Any, ...] = (slice(None), slice(None), *tap)
-        y[(slice(None), slice(None), *places)] += parts[chosen]
+    y = overlapped(widened(x).reshape(*shape[:2], *block, *counts), window, full)
     cut = [slice(before, before + size) for size, (before, _) in zip(sizes, window.pads, strict=True)]
     return np.asarray(y[(slice(None), slice(None), *cut)], x.dtype)
 

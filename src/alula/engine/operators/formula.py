@@ -1,4 +1,4 @@
-"""Formulas run in numpy, and the error function, which numpy lacks.
+"""Formulas run in numpy, and the functions that numpy lacks: the error function, division and casts as ONNX has them.
 
 In: a Formula and arrays of its types. Out: an array of their joint shape.
 """
@@ -53,16 +53,17 @@ def erf(x: Array) -> Array:
     return np.asarray(result, x.dtype)
 
 
-def _divided(a: Array, b: Array) -> Array:
-    """Integers cut towards zero, 0 where b is 0."""
-    if a.dtype.kind == "f":
-        return np.asarray(np.divide(a, b))
+def divided(a: Array, b: Array) -> Array:
+    """A / b in the dtype of a; integers are cut towards zero, and 0 where b is."""
+    if a.dtype.kind not in "iu":
+        return np.asarray(np.divide(a, b), a.dtype)
     quotient = np.floor_divide(a, b)
     inexact = (quotient * b != a) & (b != 0)
     return np.asarray(quotient + (inexact & ((a < 0) != (b < 0))), a.dtype)
 
 
-def _shifted(a: Array, b: Array, *, left: bool) -> Array:
+def shifted(a: Array, b: Array, *, left: bool) -> Array:
+    """Integers shifted; by more bits than there are (or a negative count) only the sign's own extension remains."""
     bits = 8 * a.dtype.itemsize
     outside = (b < 0) | (b >= bits)
     count = np.where(outside, 0, b).astype(a.dtype)
@@ -76,7 +77,7 @@ _PRIMITIVES: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "add": np.add,
         "sub": np.subtract,
         "mul": np.multiply,
-        "div": _divided,
+        "div": divided,
         "rem": np.fmod,
         "min": np.minimum,
         "max": np.maximum,
@@ -111,8 +112,8 @@ _PRIMITIVES: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "or": np.bitwise_or,
         "xor": np.bitwise_xor,
         "not": np.invert,
-        "shl": lambda a, b: _shifted(a, b, left=True),
-        "shr": lambda a, b: _shifted(a, b, left=False),
+        "shl": lambda a, b: shifted(a, b, left=True),
+        "shr": lambda a, b: shifted(a, b, left=False),
         "select": np.where,
     }
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.nodes import Array
-from alula.engine.operators.common import Mismatch, Refusal, agree, axis_of, known, show
+from alula.engine.operators.common import Mismatch, Refusal, agree, all_agree, axis_of, known, show
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
 
@@ -56,7 +56,7 @@ def scatter_elements(data: Array, indices: Array, updates: Array, *, axis: int, 
 
 
 def _check_updates(wanted: Shape, updates: Shape) -> None:
-    if len(wanted) != len(updates) or not all(map(agree, wanted, updates)):
+    if not all_agree(wanted, updates):
         raise Mismatch(f"updates must be {show(wanted)}", f"they are {show(updates)}")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.formula import IDENTITY, Formula, FormulaBuilder, Operand
 from alula.engine.graph.nodes import INTERNAL, Array
-from alula.engine.operators.common import Mismatch, agree, broadcast_shapes, same_as, show
+from alula.engine.operators.common import Mismatch, broadcast_shapes, broadcasts_to, same_as, show
 from alula.engine.operators.conv import CONV_ATTRIBUTES, convolve, infer_conv
 from alula.engine.operators.formula import evaluate_formula
 from alula.engine.operators.matmul import matmul_shape, turn, turned
@@ -32,8 +32,7 @@ def check_extras(at: Inference, first: int, y: Shape) -> None:
     if len(extras) != wanted:
         raise Mismatch(f"the epilogue needs {wanted} extra inputs", f"there are {len(extras)}")
     for extra in extras:
-        joint = broadcast_shapes(y, extra)
-        if len(joint) != len(y) or not all(map(agree, joint, y)):
+        if not broadcasts_to(extra, y):
             raise Mismatch(f"extra inputs must broadcast to {show(y)}", f"one is {show(extra)}")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.graph.numpy_dtypes import numpy_dtype
-from alula.engine.operators.common import Mismatch, Refusal, agree, axis_of, broadcast_shapes, show
+from alula.engine.operators.common import Mismatch, Refusal, agree, axis_of, broadcasts_to, show
 from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator, Tolerance
 
 # TensorProto.DataType of the precisions that ONNX allows for a first stage.
@@ -56,17 +56,16 @@ def layer_norm(
 def _infer_layer_norm(at: Inference) -> Inferred:
     x = at.shape(0)
     axis = axis_of(at.attributes["axis"], len(x))
-    _check_affine(at, len(x))
+    _check_affine(at)
     dtype, statistics = stash_dtype(at.attributes["stash_type"]), (*x[:axis], *(1,) * (len(x) - axis))
     return [(at.dtype(0), x), (dtype, statistics), (dtype, statistics)]
 
 
-def _check_affine(at: Inference, rank: int) -> None:
+def _check_affine(at: Inference) -> None:
     """Scale and shift must broadcast to x."""
     x = at.shape(0)
     for index in filter(at.has, range(1, len(at.inputs))):
-        joint = broadcast_shapes(x, at.shape(index))
-        if len(joint) != rank or not all(map(agree, joint, x)):
+        if not broadcasts_to(at.shape(index), x):
             raise Mismatch(f"scale and shift must broadcast to {show(x)}", f"one is {show(at.shape(index))}")
 
 
@@ -81,7 +80,7 @@ def rms_norm(x: Array, scale: Array, *, axis: int, epsilon: float, stash_type: i
 def _infer_rms_norm(at: Inference) -> Inferred:
     x = at.shape(0)
     axis_of(at.attributes["axis"], len(x))
-    _check_affine(at, len(x))
+    _check_affine(at)
     return [(at.dtype(1), x)]
 
 

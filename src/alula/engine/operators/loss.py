@@ -11,7 +11,7 @@ import numpy as np
 
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.nodes import Array
-from alula.engine.operators.common import Mismatch, Refusal, agree, show
+from alula.engine.operators.common import Mismatch, Refusal, all_agree, show
 from alula.engine.operators.normalise import log_softmax
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
@@ -23,7 +23,7 @@ def _check(x: Shape, target: Shape, reduction: str) -> None:
     if reduction not in _REDUCTIONS:
         raise Refusal(f"reduction must be one of {', '.join(_REDUCTIONS)}", f"it is {reduction}")
     wanted = (*x[:1], *x[2:])
-    if len(x) < 2 or len(target) != len(wanted) or not all(map(agree, wanted, target)):  # noqa: PLR2004  N and C
+    if len(x) < 2 or not all_agree(wanted, target):  # noqa: PLR2004  N and C
         raise Mismatch(f"classes must be {show(wanted)}", f"they are {show(target)}")
 
 

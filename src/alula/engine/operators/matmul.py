@@ -13,7 +13,7 @@ import numpy as np
 
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.nodes import Array, Node
-from alula.engine.operators.common import Mismatch, agree, broadcast_shapes, same_dtypes, show, without
+from alula.engine.operators.common import Mismatch, agree, broadcast_shapes, broadcasts_to, same_dtypes, show, without
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
 
@@ -67,10 +67,8 @@ def _infer_gemm(at: Inference) -> Inferred:
     if len(at.shape(0)) != _MATRIX or len(at.shape(1)) != _MATRIX:
         raise Mismatch("inputs must be matrices", f"they are {show(at.shape(0))} and {show(at.shape(1))}")
     y = matmul_shape(turned(at.shape(0), at.attributes["transA"]), turned(at.shape(1), at.attributes["transB"]))
-    if at.has(2):
-        joint = broadcast_shapes(y, at.shape(2))
-        if len(joint) != _MATRIX or not all(map(agree, joint, y)):
-            raise Mismatch(f"C must broadcast to {show(y)}", f"it is {show(at.shape(2))}")
+    if at.has(2) and not broadcasts_to(at.shape(2), y):
+        raise Mismatch(f"C must broadcast to {show(y)}", f"it is {show(at.shape(2))}")
     return [(at.dtype(0), y)]
 
 

@@ -103,6 +103,8 @@ def _softmax_axes(x: Array, axis: int, coerced: int) -> tuple[int, ...]:
 def softmax(x: Array, *, axis: int, coerced: int) -> Array:
     """exp(x) / sum exp(x), shifted by the largest element so that nothing overflows."""
     axes = _softmax_axes(x, axis, coerced)
+    if not x.size:
+        return x
     raised = np.exp(x - x.max(axes, keepdims=True))
     return np.asarray(raised / raised.sum(axes, keepdims=True), x.dtype)
 
@@ -110,6 +112,8 @@ def softmax(x: Array, *, axis: int, coerced: int) -> Array:
 def log_softmax(x: Array, *, axis: int, coerced: int) -> Array:
     """X - log sum exp(x), shifted by the largest element so that nothing overflows."""
     axes = _softmax_axes(x, axis, coerced)
+    if not x.size:
+        return x
     lowered = x - x.max(axes, keepdims=True)
     return np.asarray(lowered - np.log(np.exp(lowered).sum(axes, keepdims=True)), x.dtype)
 
@@ -119,7 +123,7 @@ def _infer_softmax(at: Inference) -> Inferred:
     return [(at.dtype(0), at.shape(0))]
 
 
-def _upgrade_softmax(node: Node, version: int, constant: Callable[[Array], str]) -> Node:
+def upgrade_coerced(node: Node, version: int, constant: Callable[[Array], str]) -> Node:
     """Before 13, the input was coerced to a matrix: all axes from `axis` (default 1) on were one."""
     del constant
     if version >= 13:  # noqa: PLR2004
@@ -167,7 +171,7 @@ SOFTMAX = Operator(
     attributes=MappingProxyType({"axis": -1, "coerced": 0}),
     infer=_infer_softmax,
     reference=softmax,  # in x's own precision, as the function bodies that contain it expect
-    upgrade=_upgrade_softmax,
+    upgrade=upgrade_coerced,
     summary="Exponentials that sum to 1 along an axis; with `coerced`, over all axes from there on (before opset 13).",
 )
 
@@ -178,7 +182,7 @@ LOG_SOFTMAX = Operator(
     attributes=MappingProxyType({"axis": -1, "coerced": 0}),
     infer=_infer_softmax,
     reference=log_softmax,
-    upgrade=_upgrade_softmax,
+    upgrade=upgrade_coerced,
     agrees_within=Tolerance(relative=1e-5, absolute=1e-5),
     summary="Logarithm of Softmax.",
 )

@@ -6,13 +6,13 @@ In: x of any rank. Out: the shape and dtype of x.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from types import MappingProxyType
 
 import numpy as np
 
-from alula.engine.graph.nodes import Array, Node
+from alula.engine.graph.nodes import Array
 from alula.engine.operators.common import Refusal, axes_of, axis_of, same_as
+from alula.engine.operators.normalise import upgrade_coerced
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
 
@@ -52,14 +52,6 @@ def _infer_axis(at: Inference) -> Inferred:
     return [(at.dtype(0), at.shape(0))]
 
 
-def _upgrade_hardmax(node: Node, version: int, constant: Callable[[Array], str]) -> Node:
-    """Before 13, the input was coerced to a matrix: all axes from `axis` (default 1) on were one."""
-    del constant
-    if version >= 13:  # noqa: PLR2004
-        return node
-    return node.with_attributes(axis=node.integer("axis", 1), coerced=1)
-
-
 LP_NORM = Operator(
     name="LpNormalization",
     since=(1, 22),
@@ -87,7 +79,7 @@ HARDMAX = Operator(
     attributes=MappingProxyType({"axis": -1, "coerced": 0}),
     infer=_infer_axis,
     reference=in_float32(hardmax),
-    upgrade=_upgrade_hardmax,
+    upgrade=upgrade_coerced,
     summary="1 at the largest element of an axis, else 0; `coerced` as for Softmax.",
 )
 

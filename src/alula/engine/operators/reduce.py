@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from alula.engine.graph.nodes import Array, Node
-from alula.engine.operators.arithmetic import divide
 from alula.engine.operators.common import attribute_to_input, axes_of, integers
+from alula.engine.operators.formula import divided
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
 
@@ -52,7 +52,7 @@ def _mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: FB
     if x.dtype.kind == "f":
         return np.asarray(x.mean(axes, keepdims=keepdims))
     count = math.prod(x.shape[axis] for axis in axes)
-    return np.asarray(divide(x.sum(axes, x.dtype, keepdims=keepdims), np.asarray(count, x.dtype)))
+    return np.asarray(divided(x.sum(axes, x.dtype, keepdims=keepdims), np.asarray(count, x.dtype)))
 
 
 def _sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: FBT001
