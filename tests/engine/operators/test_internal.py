@@ -19,7 +19,10 @@ from alula.engine.operators.infer import infer_node
 from alula.engine.operators.record import Known
 from alula.engine.operators.table import OPERATORS
 
-_TESTED = {"FusedConv", "FusedMatMul", "Elementwise", "Pack", "ScaledDotProduct", "Unpack", "Copy"}
+_TESTED = {
+    "Align", "ChannelGate", "Copy", "DeformColumns", "Elementwise", "FusedConv", "FusedConvTranspose", "FusedMatMul",
+    "Pack", "RecurrentCore", "ScaledDotProduct", "ShuffleChannels", "Unpack",
+}  # fmt: skip
 
 
 def _relu_of_sum() -> Formula:
@@ -148,6 +151,138 @@ def test_a_pack_without_block_is_refused() -> None:
     """The planner needs the block size."""
     with pytest.raises(GraphError, match="needs attribute block"):
         evaluate(_node("Pack", ("x",)), [reals(1, 2)])
+
+
+@pytest.mark.parametrize("bias", [None, reals(6)])
+def test_fused_conv_transpose_is_a_transposed_convolution_then_its_formula(bias: Array | None) -> None:
+    """Register 0 is the transposed convolution with bias, register 1 the first extra input."""
+    x, w, extra = reals(2, 4, 5, 5), reals(4, 6, 3, 3), reals(6, 1, 1)
+    conv = {"pads": (1, 1, 1, 1), "strides": (2, 2)}
+    name = "b" if bias is not None else ""
+    node = _node("FusedConvTranspose", ("x", "w", name, "e"), **conv, epilogue=_relu_of_sum())
+    (plain,) = evaluate(Node("ConvTranspose", ("x", "w", name), ("y",), conv), [x, w, bias])
+
+    (got,) = evaluate(node, [x, w, bias, extra])
+
+    np.testing.assert_array_equal(got, np.maximum(plain + extra, 0))
+    assert _inferred(node, [x, w, bias, extra]) == [(DType.FLOAT32, got.shape)]
+
+
+@pytest.mark.parametrize("mask", [None, reals(2, 9, 4, 4)])
+def test_columns_times_weights_are_the_deformed_convolution(mask: Array | None) -> None:
+    """One column for each pixel, one row for each tap of each channel."""
+    x, w, offset = reals(2, 3, 4, 4), reals(5, 3, 3, 3), reals(2, 18, 4, 4)
+    names = ("x", "offset", *(["m"] if mask is not None else []))
+    node = _node("DeformColumns", names, kernel_shape=(3, 3), pads=(1, 1, 1, 1))
+    inputs = [x, offset, *([mask] if mask is not None else [])]
+    plain = Node(
+        "DeformConv", ("x", "w", "offset", "", "m" if mask is not None else ""), ("y",), {"pads": (1, 1, 1, 1)}
+    )
+
+    (got,) = evaluate(node, inputs)
+
+    (wanted,) = evaluate(plain, [x, w, offset, None, mask])
+    np.testing.assert_allclose(w.reshape(5, -1) @ got, wanted.reshape(2, 5, -1), rtol=1e-5, atol=1e-5)
+    assert _inferred(node, inputs) == [(DType.FLOAT32, (2, 27, 16))]
+
+
+def test_channels_are_dealt_out_in_turns() -> None:
+    """The first of each group, then the second of each."""
+    x = np.arange(6, dtype=np.float32).reshape(1, 6, 1, 1)
+    node = _node("ShuffleChannels", ("x",), groups=2)
+
+    (got,) = evaluate(node, [x])
+
+    assert got.reshape(-1).tolist() == [0, 3, 1, 4, 2, 5]
+    assert _inferred(node, [x]) == [(DType.FLOAT32, (1, 6, 1, 1))]
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(0, (4, 1, 1)), (1, (4, 1)), (2, (4,)), (-2, (4, 1)), (3, (4,))])
+def test_align_gives_trailing_axes(axis: int, shape: tuple[int, ...]) -> None:
+    """The first axis of b stands at `axis` of a."""
+    node = _node("Align", ("b", "a"), axis=axis)
+
+    (got,) = evaluate(node, [reals(4), reals(4, 4, 4)])
+
+    np.testing.assert_array_equal(got, reals(4).reshape(shape))
+    assert _inferred(node, [reals(4), reals(4, 4, 4)]) == [(DType.FLOAT32, shape)]
+
+
+def test_an_axis_that_a_lacks_is_refused() -> None:
+    """Attack: a file that names the internal operator gets a message."""
+    with pytest.raises(ShapeError, match="axis must be one of"):
+        _inferred(_node("Align", ("b", "a"), axis=4), [reals(4), reals(4, 4, 4)])
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("backward", [0, 1])
+def test_the_core_is_the_layer_behind_its_products(kind: str, backward: int) -> None:
+    """Gates as the input alone gives them, then one direction of the layer."""
+    gates = {"RNN": 1, "GRU": 3, "LSTM": 4}[kind]
+    x, w, r, bias = reals(5, 2, 3), reals(gates * 4, 3), reals(gates * 4, 4), reals(gates * 4)
+    states = [reals(2, 4, low=low) for low in (-2.0, -1.0)][: 2 if kind == "LSTM" else 1]
+    outputs = ("y", "h", "c")[: 1 + len(states)]
+    names = ("g", "r", "b", *outputs[1:])
+    node = Node("RecurrentCore", names, outputs, {"kind": kind, "backward": backward}, domain=INTERNAL)
+    direction = {"hidden_size": 4, "direction": "reverse" if backward else "forward"}
+    layer = Node(kind, ("x", "w", "r", "b", "", *outputs[1:]), outputs, direction)
+    whole = np.concatenate([np.zeros_like(bias), bias])
+
+    got = evaluate(node, [x @ w.T, r, bias, *states])
+
+    wanted = evaluate(layer, [x, w[None], r[None], whole[None], None, *[state[None] for state in states]])
+    for mine, other in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(mine, other.reshape(mine.shape), rtol=1e-5, atol=1e-5)
+    assert _inferred(node, [x @ w.T, r, bias, *states]) == [(DType.FLOAT32, array.shape) for array in got]
+
+
+def _halved() -> Formula:
+    b = FormulaBuilder(1)
+    b.mul(b.arguments()[0], 0.5)
+    return b.build()
+
+
+@pytest.mark.parametrize("bias", [None, reals(3)])
+def test_a_gate_is_two_products_with_a_formula_behind_each(bias: Array | None) -> None:
+    """For each image, over its channels; a bias may be left out."""
+    x, w1, w2 = reals(2, 6, 1, 1), reals(3, 6), reals(5, 3)
+    name = "b" if bias is not None else ""
+    node = _node("ChannelGate", ("x", "w1", name, "w2"), squeeze=_halved(), excite=_halved())
+    inputs = [x, w1, bias, w2]
+
+    (got,) = evaluate(node, inputs)
+
+    hidden = (x.reshape(2, 6) @ w1.T + (0 if bias is None else bias)) * 0.5
+    np.testing.assert_allclose(got.reshape(2, 5), hidden @ w2.T * 0.5, rtol=1e-5)
+    assert _inferred(node, inputs) == [(DType.FLOAT32, (2, 5, 1, 1))]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (((2, 6, 1, 2), (3, 6), (5, 3), (5,)), "must be .N, C, 1, 1"),
+        (((2, 6, 1, 1), (3, 6, 1), (5, 3), (5,)), "weights matrices"),
+        (((2, 7, 1, 1), (3, 6), (5, 3), (5,)), "columns of weights"),
+        (((2, 6, 1, 1), (3, 6), (5, 4), (5,)), "columns of weights"),
+        (((2, 6, 1, 1), (3, 6), (5, 3), (1,)), "a bias must be"),
+        (((2, 6, 1, 1), (3, 6), (5, 3), (1, 5)), "a bias must be"),
+    ],
+    ids=str,
+)
+def test_matrices_that_do_not_fit_the_gate_are_refused(shapes: tuple[tuple[int, ...], ...], message: str) -> None:
+    """The kernel reads them by the sizes of x."""
+    x, w1, w2, b2 = (reals(*shape) for shape in shapes)
+
+    with pytest.raises(ShapeError, match=message):
+        _inferred(_node("ChannelGate", ("x", "w1", "", "w2", "b2")), [x, w1, None, w2, b2])
+
+
+def test_formulas_of_more_than_the_product_are_refused_by_the_gate() -> None:
+    """There is nothing else for them to read."""
+    node = _node("ChannelGate", ("x", "w1", "", "w2"), excite=_relu_of_sum())
+
+    with pytest.raises(ShapeError, match="formula of one input"):
+        _inferred(node, [reals(2, 6, 1, 1), reals(3, 6), None, reals(5, 3)])
 
 
 _HEADS = {"sizes": (1, 2, 4, 4, 3, 3), "views": (0, 24, 3, 6, 1) * 4, "shape": (1, 4, 6)}

@@ -102,7 +102,7 @@ def test_views_are_the_operators_that_leave_bytes_alone() -> None:
     """A view costs nothing at run time; one too many would read another operator's input."""
     views = {operator.name for operator in OPERATORS.values() if operator.view}
 
-    assert views == {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
+    assert views == {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Align"}
 
 
 def test_the_long_name_of_the_standards_domain_is_understood() -> None:
