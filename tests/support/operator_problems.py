@@ -14,6 +14,7 @@ import numpy as np
 from support import (
     problems_elements,
     problems_indices,
+    problems_products,
     problems_quantised,
     problems_reductions,
     problems_sequential,
@@ -409,4 +410,5 @@ PROBLEMS: Sequence[Problem] = (
     *problems_sequential.PROBLEMS,
     *problems_signals.PROBLEMS,
     *problems_quantised.PROBLEMS,
+    *problems_products.PROBLEMS,
 )  # fmt: skip

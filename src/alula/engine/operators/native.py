@@ -45,6 +45,7 @@ from alula.engine.operators.native_pool import (
     select_max_pool,
     select_softmax,
 )
+from alula.engine.operators.native_product import select_product
 from alula.engine.operators.native_recurrent import select_recurrence
 from alula.engine.operators.native_reduce import select_reduce
 from alula.engine.operators.native_spatial_channels import select_concat_any, select_shuffle, select_split_any
@@ -74,6 +75,7 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         (INTERNAL, "Unpack"): select_unpack,
         (INTERNAL, "Copy"): select_copy,
         ("", "LRN"): select_lrn,
+        ("", "MatMul"): select_product,
         ("", "MaxPool"): select_max_pool,
         ("", "AveragePool"): select_average_pool,
         ("", "GlobalMaxPool"): select_global_max_pool,
