@@ -27,8 +27,9 @@ def _products() -> list[Problem]:
             problem("MatMul", _numbers(dtype, 6), _numbers(dtype, 2, 6, 3)),
             problem("MatMul", _numbers(dtype, 2, 3, 6), _numbers(dtype, 6)),
             problem("MatMul", _numbers(dtype, 6), _numbers(dtype, 6)),
-            problem("Gemm", _numbers(dtype, 3, 4), _numbers(dtype, 4, 5), _numbers(dtype, 5)),
         ]
+    for dtype in (np.float64, np.int32, np.int64):
+        found.append(problem("Gemm", _numbers(dtype, 3, 4), _numbers(dtype, 4, 5), _numbers(dtype, 5)))
     wide = [np.asarray(reals(*shape), np.float64) for shape in ((4, 3), (5, 4), (3, 1))]
     whole = [_numbers(np.int64, *shape) for shape in ((4, 3), (5, 4), (3, 1))]
     return [
