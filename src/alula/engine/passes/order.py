@@ -46,11 +46,12 @@ from alula.engine.passes.inline_branches import inline_branches
 from alula.engine.passes.lift_lines import lift_lines
 from alula.engine.passes.lower_affine_grid import lower_affine_grid
 from alula.engine.passes.lower_attention import lower_attention
+from alula.engine.passes.lower_computed_conv import lower_computed_conv
 from alula.engine.passes.lower_conv_transpose import lower_conv_transpose
 from alula.engine.passes.lower_deform_conv import lower_deform_conv
 from alula.engine.passes.lower_einsum import lower_einsum
-from alula.engine.passes.lower_integer_products import lower_integer_products
 from alula.engine.passes.lower_gemm import lower_gemm
+from alula.engine.passes.lower_integer_products import lower_integer_products
 from alula.engine.passes.lower_norms import lower_norms
 from alula.engine.passes.lower_picks import lower_picks
 from alula.engine.passes.lower_quantisation import lower_quantisation
@@ -116,6 +117,7 @@ PASSES = (
     node_pass(fold_batch_norm),
     node_pass(fold_scale),
     node_pass(lower_affine_grid),
+    node_pass(lower_computed_conv),
     node_pass(lower_conv_transpose),
     node_pass(lower_deform_conv),
     node_pass(split_resize),
