@@ -27,7 +27,7 @@ def sentence(results: Sequence[CaseResult]) -> str:
     every, ordinary = summarise(results), summarise(row for row in results if not row.special)
     return (
         f"{every.rate:.1%} of the official ONNX suite (onnx {onnx.__version__}: {every.passed} of {every.total} cases,"
-        f" nothing skipped),\n{ordinary.rate:.1%} without strings, ai.onnx.ml, training, pictures and types below 16 bits:"
+        f" nothing skipped),\n{ordinary.rate:.1%} without strings, ai.onnx.ml, training, pictures and short types:"
         " [by operator](docs/reference/conformance.md).\n"
     )
 
