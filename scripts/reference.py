@@ -39,7 +39,7 @@ def operators_page() -> str:
         "",
         f"ONNX operators up to operator set {NEWEST_OPSET}. What they run as, where dtypes and shapes allow:",
         "",
-        "- *formula*: elementwise; native for all usual types (but functions such as exp of float64), fused with neighbours",
+        "- *formula*: elementwise; native for all usual types (functions of float64 excepted), fused with neighbours",
         "- *kernel*: native for float32, and for other types where it only moves or compares",
         "- *lowered*: written as other operators by a pass, and native as those",
         "- *view*: no work at all",
