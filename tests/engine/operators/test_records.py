@@ -11,6 +11,7 @@ from onnx import helper
 from alula.base.errors import UnsupportedError
 from alula.engine.graph.nodes import INTERNAL, Node
 from alula.engine.operators.record import REQUIRED, Operator
+from alula.engine.operators.rewriting import MICROSOFT
 from alula.engine.operators.table import NEWEST_OPSET, OPERATORS, operator_named, operator_of
 from alula.engine.operators.upgrade import upgrade_node
 
@@ -142,7 +143,7 @@ def test_a_node_in_its_newest_form_is_left_alone(operator: Operator) -> None:
     given = {name: value for name, value in operator.attributes.items() if value is not REQUIRED}
     node = Node(operator.name, ("x", "a", "b"), ("y",), given, domain=operator.domain)
 
-    if operator.name != "Upsample":
+    if operator.name != "Upsample" and operator.domain != MICROSOFT:
         assert _upgraded(node, NEWEST_OPSET) == node
 
 

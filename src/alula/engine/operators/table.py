@@ -12,7 +12,6 @@ from types import MappingProxyType
 from alula.engine.graph.nodes import Node
 from alula.engine.operators import (
     activation,
-    activation_more,
     align,
     arithmetic,
     attention,
@@ -41,6 +40,8 @@ from alula.engine.operators import (
     layer_norms,
     loss,
     matmul,
+    microsoft,
+    microsoft_quantised,
     move,
     normalise,
     norms,
@@ -49,6 +50,7 @@ from alula.engine.operators import (
     pick,
     pool,
     quantise,
+    rectifier,
     recurrent,
     recurrent_attention,
     reduce,
@@ -69,17 +71,19 @@ from alula.engine.operators import (
 )
 from alula.engine.operators.native import SELECTIONS
 from alula.engine.operators.record import Operator
+from alula.engine.operators.rewriting import MICROSOFT
 
 # The newest version of ONNX's own operator set whose definitions the records have been held against.
 NEWEST_OPSET = 28
 
+_MISPLACED = frozenset({"SimplifiedLayerNormalization", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"})
+
 _FILES = (
-    align,
-    activation, activation_more, arithmetic, attention, bitwise, boxes, chance, classify, compare, constant,
-    control, conv, convert, crop, cumulate, deform, einsum, features, found, gate, grid, indexed, integer_products,
-    internal, internal_spatial, join, layer_norms, loss, matmul, move, normalise, norms, pad, pattern, pick, pool,
-    quantise, recurrent, recurrent_attention, reduce, resize, roi, rounding, scaled_dot_product, scan, sequence, shape,
-    spectrum, text, tfidf, tile, training, trees, trigonometry,
+    activation, align, arithmetic, attention, bitwise, boxes, chance, classify, compare, constant, control, conv,
+    convert, crop, cumulate, deform, einsum, features, found, gate, grid, indexed, integer_products, internal,
+    internal_spatial, join, layer_norms, loss, matmul, microsoft, microsoft_quantised, move, normalise, norms, pad,
+    pattern, pick, pool, quantise, rectifier, recurrent, recurrent_attention, reduce, resize, roi, rounding,
+    scaled_dot_product, scan, sequence, shape, spectrum, text, tfidf, tile, training, trees, trigonometry,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
@@ -93,7 +97,11 @@ OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
 
 def operator_named(domain: str, name: str) -> Operator | None:
     """The record, or None; the domain `ai.onnx` is the empty one."""
-    return OPERATORS.get(("" if domain == "ai.onnx" else domain, name))
+    domain = "" if domain == "ai.onnx" else domain
+    # ONNX Runtime's own, which its optimiser writes into the standard's domain.
+    if not domain and name in _MISPLACED:
+        domain = MICROSOFT
+    return OPERATORS.get((domain, name))
 
 
 def operator_of(node: Node) -> Operator | None:
