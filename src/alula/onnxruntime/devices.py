@@ -47,14 +47,9 @@ class OrtDevice:
         check_device(ort_device_name)
         return OrtDevice(ort_device_name.lower(), device_id)
 
-    @staticmethod
-    def cpu() -> int:
-        """The number of the processor among the kinds of devices."""
-        return 0
-
     def device_type(self) -> int:
-        """The kind of the device: the processor."""
-        return self.cpu()
+        """The number of the kind of the device: 0, the processor."""
+        return 0
 
     def device_id(self) -> int:
         """Which of them."""
