@@ -46,8 +46,8 @@ def _filler(value: Array | None) -> Array:
 
 
 def _infer_filled(at: Inference) -> Inferred:
-    shape = integers(at.constant(0))
-    if any(dim < 0 for dim in shape):
+    shape = at.sizes(0)
+    if any(isinstance(dim, int) and dim < 0 for dim in shape):
         raise Mismatch("sizes must be at least 0", f"they are {list(shape)}")
     return [(dtype_of(_filler(at.attributes["value"])), shape)]
 

@@ -29,7 +29,7 @@ def channel_gate(x: Array, *matrices: Array | None, squeeze: Formula, excite: Fo
 
 
 def _product(x: Array, w: Array | None, b: Array | None) -> Array:
-    y = np.asarray(np.matmul(x, np.transpose(w)), x.dtype)
+    y = np.asarray(np.matmul(x, np.asarray(w).T), x.dtype)
     return y if b is None else y + b
 
 

@@ -28,10 +28,14 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of one input when shapes are inferred: its value record, and its elements if it is constant."""
+    """What is known of one input when shapes are inferred: its value record, and its elements if it is constant.
+
+    `sizes` are the elements of an input computed from shapes with symbols: ints and symbols, an array of objects.
+    """
 
     value: Value
     constant: Array | None = None
+    sizes: Array | None = None
 
 
 # What is known of the outputs of a graph inside a node, in their order, from what is known of its inputs by name.
@@ -79,6 +83,17 @@ class Inference:
         if known is None or known.constant is None:
             raise UnknownShape
         return known.constant
+
+    def sizes(self, index: int) -> Shape:
+        """The elements of an input that names dimensions, which may be symbols.
+
+        Raises:
+            UnknownShape: one is not known.
+        """
+        known = self.inputs[index] if index < len(self.inputs) else None
+        if known is not None and known.constant is None and known.sizes is not None:
+            return tuple(known.sizes.reshape(-1))
+        return tuple(int(size) for size in self.constant(index).reshape(-1))
 
 
 class UnknownShape(Exception):  # noqa: N818  not an error: the answer "cannot be known yet"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from alula.engine.graph.dims import Dim, Shape
+from alula.engine.graph.dims import Dim, Shape, is_static
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators.common import (
     Mismatch,
@@ -183,11 +183,22 @@ def _rounded(y: Array, dtype: Any) -> Array:
 def _infer_resize(at: Inference) -> Inferred:
     check_resize(at.attributes)
     x = at.shape(0)
-    scales, sizes = (at.constant(index) if at.has(index) else None for index in (2, 3))
     dims = list(x)
+    if at.has(3) and not is_static(at.sizes(3)) and not at.has(2):
+        return [(at.dtype(0), _symbolic(x, at.sizes(3), at.attributes))]
+    scales, sizes = (at.constant(index) if at.has(index) else None for index in (2, 3))
     for change in resized_axes(x, scales, sizes, at.attributes):
         dims[change.axis] = change.size
     return [(at.dtype(0), tuple(dims))]
+
+
+def _symbolic(x: Shape, sizes: Shape, attributes: Mapping[str, Any]) -> Shape:
+    """Sizes that are not all numbers are taken as they are; keeping proportions needs numbers."""
+    axes = axes_of(attributes["axes"] or range(len(x)), len(x))
+    if attributes["keep_aspect_ratio_policy"] != "stretch" or len(axes) != len(sizes):
+        raise UnknownShape
+    new = dict(zip(axes, sizes, strict=True))
+    return tuple(new.get(axis, dim) for axis, dim in enumerate(x))
 
 
 def _upgrade_resize(node: Node, version: int, constant: Callable[[Array], str]) -> Node:

@@ -24,13 +24,15 @@ from alula.engine.operators.record import Inference, Inferred, Operator
 _OPSET_AXES_AS_INPUT = 13
 
 
-def reshaped(shape: Shape, wanted: tuple[int, ...], allowzero: int) -> Shape:
+def reshaped(shape: Shape, wanted: Shape, allowzero: int) -> Shape:
     """The shape after Reshape: 0 copies a dimension (unless `allowzero`), one -1 takes what remains.
+
+    Symbols in `wanted` are dimensions: positive.
 
     Raises:
         Mismatch: the number of elements would change, or `wanted` makes no sense.
     """
-    if wanted.count(-1) > 1 or any(dim < -1 for dim in wanted):
+    if wanted.count(-1) > 1 or any(isinstance(dim, int) and dim < -1 for dim in wanted):
         raise Mismatch("a shape may hold one -1 and nothing below", f"it is {list(wanted)}")
     dims: list[Dim] = [_copied(shape, axis) if dim == 0 and not allowzero else dim for axis, dim in enumerate(wanted)]
     if -1 in wanted:
@@ -48,7 +50,7 @@ def _copied(shape: Shape, axis: int) -> Dim:
     return shape[axis]
 
 
-def _quotient(shape: Shape, others: Shape, wanted: tuple[int, ...]) -> Dim:
+def _quotient(shape: Shape, others: Shape, wanted: Shape) -> Dim:
     """Elements of `shape` over those of `others`; equal symbols are cancelled first."""
     rest = list(shape)
     below: list[Dim] = []
@@ -69,7 +71,7 @@ def reshape(x: Array, shape: Array, *, allowzero: int) -> Array:
 
 
 def _infer_reshape(at: Inference) -> Inferred:
-    return [(at.dtype(0), reshaped(at.shape(0), integers(at.constant(1)), at.attributes["allowzero"]))]
+    return [(at.dtype(0), reshaped(at.shape(0), at.sizes(1), at.attributes["allowzero"]))]
 
 
 def _upgrade_reshape(node: Node, version: int, constant: Callable[[Array], str]) -> Node:

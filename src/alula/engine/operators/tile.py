@@ -23,12 +23,12 @@ def expand(x: Array, shape: Array) -> Array:
 
 
 def _infer_expand(at: Inference) -> Inferred:
-    return [(at.dtype(0), broadcast_shapes(at.shape(0), integers(at.constant(1))))]
+    return [(at.dtype(0), broadcast_shapes(at.shape(0), at.sizes(1)))]
 
 
 def _infer_tile(at: Inference) -> Inferred:
-    x, repeats = at.shape(0), integers(at.constant(1))
-    if len(repeats) != len(x) or any(count < 0 for count in repeats):
+    x, repeats = at.shape(0), at.sizes(1)
+    if len(repeats) != len(x) or any(isinstance(count, int) and count < 0 for count in repeats):
         raise Mismatch(f"repeats needs {len(x)} numbers of at least 0", f"it is {list(repeats)}")
     return [(at.dtype(0), tuple(dim * count for dim, count in zip(x, repeats, strict=True)))]
 

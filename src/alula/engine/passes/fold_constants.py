@@ -24,6 +24,7 @@ from alula.engine.operators.chance import RANDOM
 from alula.engine.operators.evaluate import evaluate
 from alula.engine.operators.infer import infer_node
 from alula.engine.operators.record import Known, Partial
+from alula.engine.operators.sizes import sizes_of
 from alula.engine.passes.resolve_cast_like import cast_by_name
 
 # Folding may make a model larger; beyond this many bytes in total, nodes stay for the run.
@@ -63,12 +64,16 @@ class _Work:
     nodes: list[Node] = field(default_factory=list)
     grown: int = 0
     inflated: int = 0
+    # Elements of shapes with symbols, and the values whose own shapes are inferred: what a file says may be wrong.
+    sizes: dict[str, Array] = field(default_factory=dict)
+    inferred: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.constants: dict[str, Array] = dict(self.graph.constants)
         self.values: dict[str, Value] = dict(self.graph.values)
         self.values.update((value.name, value) for value in self.graph.inputs)
         self.values.update((name, _described(name, array)) for name, array in self.constants.items())
+        self.inferred.update(value.name for value in self.graph.inputs)
 
     def visit(self, node: Node) -> None:
         """Fold the node, or keep it and learn what it makes."""
@@ -78,7 +83,8 @@ class _Work:
             return
         # Types are known here that were not before the walk, so that a constant can take one and be folded.
         node = cast_by_name(node, self.values.get(node.input(1))) or node
-        inferred = infer_node(node, tuple(self._known(name) for name in node.inputs))
+        known = tuple(self._known(name) for name in node.inputs)
+        inferred = infer_node(node, known)
         if inferred and all(_is_empty(shape) for _, shape in inferred):
             self._learn(node, [np.zeros(static(shape or ()), numpy_dtype(dtype)) for dtype, shape in inferred])
             return
@@ -91,6 +97,15 @@ class _Work:
             for name, (dtype, shape) in zip(node.outputs, inferred, strict=False):
                 if name:
                     self.values[name] = Value(name, dtype, shape)
+                    self.inferred.add(name)
+            if self.inferred.issuperset(name for name in node.inputs if name and name not in self.constants):
+                self._learn_sizes(node, known)
+
+    def _learn_sizes(self, node: Node, known: Sequence[Known | None]) -> None:
+        """Only shapes are inferred from these: symbols stand for numbers that a run may have otherwise."""
+        sizes = sizes_of(node, known)
+        if sizes is not None:
+            self.sizes[node.output] = sizes
 
     def publish(self) -> None:
         """Outputs of the model are made by nodes: a constant one by an Identity of the array."""
@@ -112,7 +127,8 @@ class _Work:
     def _known(self, name: str) -> Known | None:
         if not name:
             return None
-        return Known(self.values.get(name) or Value(name, DType.FLOAT32, None), self._array(name))
+        value = self.values.get(name) or Value(name, DType.FLOAT32, None)
+        return Known(value, self._array(name), self.sizes.get(name))
 
     def _array(self, name: str) -> Array | None:
         """The elements of a value; those of an input that has none are known too."""
