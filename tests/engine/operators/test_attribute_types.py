@@ -30,7 +30,11 @@ _WORDS = {
 _BOTH = {"nodes_hitrates": "numbers or a tensor", "nodes_modes": "strings or a tensor", "seed": "a number"}
 
 
-@pytest.mark.parametrize("operator", [each for each in OPERATORS.values() if each.domain != INTERNAL], ids=str)
+@pytest.mark.parametrize(
+    "operator",
+    [each for each in OPERATORS.values() if each.domain != INTERNAL],
+    ids=lambda each: f"{each.domain}.{each.name}".lstrip("."),
+)
 def test_types_of_attributes_are_those_of_the_standard(operator: Operator) -> None:
     """What the standard takes must not be refused, nor anything else be taken."""
     schema = _SCHEMAS.get((operator.domain, operator.name))
