@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,30 @@ _PLAIN = {"softcap": 0.0, "left_window_size": -1, "right_window_size": -1}
 
 def lower_attention(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Replace one node, and the transpose that puts its heads together."""
+    form = plain_form(editor, node)
+    if form is None:
+        return None
+    constants = NewConstants(editor, node.output)
+    name = constants.add(form.mask, "mask") if form.mask.size else ""
+    fused = scaled_dot_product(form.heads, name, form.scale, safe=False)
+    if fused is None:
+        return None
+    add = (replace(fused, name=node.name),)
+    drop = (node, *form.heads.result.gone)
+    return Rewrite(drop=drop, add=add, constants=constants.arrays, values=constants.values)
+
+
+@dataclass(frozen=True)
+class PlainForm:
+    """An Attention that has a kernel as it stands; the mask is empty where nothing is added to the scores."""
+
+    heads: Heads
+    mask: Array
+    scale: float
+
+
+def plain_form(editor: GraphEditor, node: Node) -> PlainForm | None:
+    """What to hand the kernel; None for other nodes, and for forms that it does not have."""
     operator = operator_of(node)
     if node.kind != ("", "Attention") or operator is None or any(node.inputs[4:]) or any(node.outputs[1:]):
         return None
@@ -43,17 +67,8 @@ def lower_attention(editor: GraphEditor, node: Node) -> Rewrite | None:
     heads = _heads(editor, node, attributes)
     if heads is None:
         return None
-    constants = NewConstants(editor, node.output)
     mask = _mask(editor, node, (heads.q.shape[2], heads.k.shape[2]), causal=bool(attributes["is_causal"]))
-    if mask is None:
-        return None
-    name = constants.add(mask, "mask") if mask.size else ""
-    fused = scaled_dot_product(heads, name, attributes["scale"] or 1 / math.sqrt(heads.q.shape[3]), safe=False)
-    if fused is None:
-        return None
-    add = (replace(fused, name=node.name),)
-    drop = (node, *heads.result.gone)
-    return Rewrite(drop=drop, add=add, constants=constants.arrays, values=constants.values)
+    return None if mask is None else PlainForm(heads, mask, attributes["scale"] or 1 / math.sqrt(heads.q.shape[3]))
 
 
 def _mask(editor: GraphEditor, node: Node, size: tuple[int, int], *, causal: bool) -> Array | None:

@@ -5,7 +5,7 @@ In: the editor and the node to replace. Out: a `Rewrite`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -95,6 +95,16 @@ class Sketch:
         if self._editor.uses_of(maker.output) == 1:
             self._dropped.append(maker)
         return maker.inputs[0]
+
+    def finish_all(self, results: Mapping[str, str]) -> Rewrite:
+        """The rewrite of a node with several outputs, by their names; those left out must have no reader."""
+        return Rewrite(
+            drop=tuple(self._dropped),
+            add=tuple(self._added),
+            constants=self._constants,
+            values=tuple(self._values.values()),
+            rename=results,
+        )
 
     def finish(self, result: str) -> Rewrite:
         """The rewrite; `result` takes the place of the node's output."""
