@@ -15,10 +15,11 @@ from alula.engine.graph.formula import FormulaBuilder, Operand, Register
 from alula.engine.graph.nodes import Array
 from alula.engine.graph.primitives import INTEGERS
 from alula.engine.operators.align import upgrade_broadcast
-from alula.engine.operators.common import broadcast, same_as
+from alula.engine.operators.common import broadcast
 from alula.engine.operators.formula import divided
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Lower, Operator
+from alula.engine.operators.unary import unary
 
 # Beyond it a chain of products is longer than a formula may be.
 _MOST_FACTORS = 8
@@ -68,18 +69,6 @@ def _lower_mean(b: FormulaBuilder, *operands: Operand) -> Operand:
     return b.div(reduce(b.add, operands), float(len(operands)))
 
 
-def _unary(name: str, since: tuple[int, ...], reference: Callable[..., Any], lower: Lower, summary: str) -> Operator:
-    return Operator(
-        name=name,
-        since=since,
-        inputs=("x",),
-        infer=same_as(),
-        reference=in_float32(reference),
-        lower=lower,
-        summary=summary,
-    )
-
-
 def _binary(name: str, reference: Callable[..., Any], lower: Lower, summary: str) -> Operator:
     return Operator(
         name=name, since=(1, 6, 7, 13, 14), inputs=("a", "b"), infer=broadcast(), reference=in_float32(reference),
@@ -116,14 +105,14 @@ OPERATORS = (
     _binary("Mul", np.multiply, lambda b, x, y: b.mul(x, y), "a * b."),
     _binary("Div", divided, lambda b, x, y: b.div(x, y), "a / b; integers are truncated towards zero."),
     POW,
-    _unary("Sqrt", (1, 6, 13), np.sqrt, lambda b, x: b.sqrt(x), "Square root."),
-    _unary("Exp", (1, 6, 13), np.exp, lambda b, x: b.exp(x), "e to the x."),
-    _unary("Log", (1, 6, 13), np.log, lambda b, x: b.log(x), "Natural logarithm."),
-    _unary("Neg", (1, 6, 13), np.negative, lambda b, x: b.neg(x), "-x."),
-    _unary("Abs", (1, 6, 13), np.abs, lambda b, x: b.abs(x), "|x|."),
-    _unary("Reciprocal", (1, 6, 13), lambda x: x.dtype.type(1) / x, lambda b, x: b.div(1.0, x), "1 / x."),
-    _unary("Floor", (1, 6, 13), np.floor, lambda b, x: b.floor(x), "Round down."),
-    _unary("Ceil", (1, 6, 13), np.ceil, lambda b, x: b.ceil(x), "Round up."),
+    unary("Sqrt", (1, 6, 13), np.sqrt, lambda b, x: b.sqrt(x), "Square root."),
+    unary("Exp", (1, 6, 13), np.exp, lambda b, x: b.exp(x), "e to the x."),
+    unary("Log", (1, 6, 13), np.log, lambda b, x: b.log(x), "Natural logarithm."),
+    unary("Neg", (1, 6, 13), np.negative, lambda b, x: b.neg(x), "-x."),
+    unary("Abs", (1, 6, 13), np.abs, lambda b, x: b.abs(x), "|x|."),
+    unary("Reciprocal", (1, 6, 13), lambda x: x.dtype.type(1) / x, lambda b, x: b.div(1.0, x), "1 / x."),
+    unary("Floor", (1, 6, 13), np.floor, lambda b, x: b.floor(x), "Round down."),
+    unary("Ceil", (1, 6, 13), np.ceil, lambda b, x: b.ceil(x), "Round up."),
     _variadic("Min", (1, 6, 8, 12, 13), lambda *x: reduce(np.minimum, x), _fold("min"), "The smallest; NaN wins."),
     _variadic("Max", (1, 6, 8, 12, 13), lambda *x: reduce(np.maximum, x), _fold("max"), "The largest; NaN wins."),
     _variadic("Sum", (1, 6, 8, 13), lambda *x: reduce(np.add, x), _fold("add"), "The sum of all inputs."),

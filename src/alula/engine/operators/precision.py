@@ -25,6 +25,11 @@ def widened(x: Array) -> Array:
     return x.astype(np.float32) if short else x
 
 
+def literal(x: Array, value: float) -> Array:
+    """A number in the dtype of an array, so that it does not widen what it meets."""
+    return np.asarray(value, x.dtype)
+
+
 def in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function on widened arrays; float32 results are rounded once, to the first argument's short type.
 

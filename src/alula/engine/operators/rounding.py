@@ -6,9 +6,7 @@ In: x, or a and b that broadcast together. Out: the dtype of the first, or bool.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
@@ -16,9 +14,10 @@ from alula.base.tensors import DType
 from alula.engine.graph.formula import FormulaBuilder, Operand
 from alula.engine.graph.nodes import Array
 from alula.engine.graph.primitives import REALS, SIGNED
-from alula.engine.operators.common import Refusal, broadcast, same_as
+from alula.engine.operators.common import Refusal, broadcast
 from alula.engine.operators.precision import in_float32
-from alula.engine.operators.record import Inference, Inferred, Lower, Operator
+from alula.engine.operators.record import Inference, Inferred, Operator
+from alula.engine.operators.unary import unary
 
 
 def modulo(a: Array, b: Array, *, fmod: int) -> Array:
@@ -65,15 +64,6 @@ def _bools(at: Inference) -> Inferred:
     return [(DType.BOOL, at.shape(0))]
 
 
-def _unary(
-    name: str, since: tuple[int, ...], reference: Callable[..., Any], lower: Lower, summary: str, **more: Any
-) -> Operator:
-    return Operator(
-        name=name, since=since, inputs=("x",), infer=more.pop("infer", same_as()), reference=in_float32(reference),
-        lower=lower, summary=summary, **more,
-    )  # fmt: skip
-
-
 MOD = Operator(
     name="Mod",
     since=(10, 13, 28),
@@ -86,10 +76,10 @@ MOD = Operator(
 )
 
 OPERATORS = (
-    _unary("Round", (11, 22), np.rint, lambda b, x: b.round(x), "To the nearest whole number, halves to the even one."),
-    _unary("Sign", (9, 13), np.sign, _lower_sign, "-1, 0 or 1."),
-    _unary("IsNaN", (9, 13, 20), np.isnan, lambda b, x: b.is_nan(x), "Where x is not a number.", infer=_bools),
-    _unary("IsInf", (10, 20), is_infinite, _lower_is_infinite, "Where x is infinite.", infer=_bools,
-           attributes=MappingProxyType({"detect_negative": 1, "detect_positive": 1})),
+    unary("Round", (11, 22), np.rint, lambda b, x: b.round(x), "To the nearest whole number, halves to the even one."),
+    unary("Sign", (9, 13), np.sign, _lower_sign, "-1, 0 or 1."),
+    unary("IsNaN", (9, 13, 20), np.isnan, lambda b, x: b.is_nan(x), "Where x is not a number.", infer=_bools),
+    unary("IsInf", (10, 20), is_infinite, _lower_is_infinite, "Where x is infinite.", infer=_bools,
+          attributes={"detect_negative": 1, "detect_positive": 1}),
     MOD,
 )  # fmt: skip

@@ -10,16 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from alula.engine.operators.common import same_as
-from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Operator
+from alula.engine.operators.unary import unary
 
 
 def _function(name: str, since: tuple[int, ...], reference: Callable[..., Any], summary: str) -> Operator:
-    return Operator(
-        name=name, since=since, inputs=("x",), infer=same_as(), reference=in_float32(reference),
-        lower=lambda b, x: b.emit(name.lower(), x), summary=summary,
-    )  # fmt: skip
+    return unary(name, since, reference, lambda b, x: b.emit(name.lower(), x), summary)
 
 
 OPERATORS = (
