@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,6 @@ from alula.engine.operators.evaluate import evaluate
 from alula.engine.operators.infer import infer_node
 from alula.engine.operators.record import Known
 from alula.engine.operators.table import OPERATORS
-
-_TESTED = {
-    "Align", "ChannelGate", "Copy", "DeformColumns", "Elementwise", "FusedConv", "FusedConvTranspose", "FusedMatMul",
-    "Pack", "RecurrentCore", "ScaledDotProduct", "ShuffleChannels", "Unpack",
-}  # fmt: skip
 
 
 def _relu_of_sum() -> Formula:
@@ -41,9 +37,13 @@ def _inferred(node: Node, inputs: Sequence[Array | None]) -> Any:
     return infer_node(node, known)
 
 
-def test_every_internal_operator_is_tested_here() -> None:
+def test_every_internal_operator_is_tested_here_or_beside() -> None:
     """A record enters the table together with its tests."""
-    assert {name for domain, name in OPERATORS if domain == INTERNAL} == _TESTED
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+
+    untested = {name for domain, name in OPERATORS if domain == INTERNAL and f'"{name}"' not in tests}
+
+    assert untested == set()
 
 
 @pytest.mark.parametrize("bias", [None, reals(6)])
