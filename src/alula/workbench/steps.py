@@ -5,12 +5,21 @@ In: a Session that has run. Out: two numbers.
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 from alula.base.session import Session
-from alula.engine.runtime.session import PlanSession
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A session that knows its steps: all of alula's own."""
+
+    @property
+    def step_counts(self) -> tuple[int, int]:
+        """Native steps and host steps."""
+        ...
 
 
 def count_steps(session: Session) -> tuple[int, int]:
-    """Native steps and host steps of the plans that the session holds."""
-    if isinstance(session, PlanSession):
-        return len(session.info.steps), len(session.info.host_calls)
-    return 0, 1
+    """Native steps and host steps of what the session has run; none where an outside library computes."""
+    return session.step_counts if isinstance(session, Counted) else (0, 0)

@@ -13,7 +13,7 @@ from support.pass_graphs import GraphBuilder, prepared
 from support.planned import assert_close
 
 import alula
-from alula.base.errors import InputError, MissingError, RequestError
+from alula.base.errors import InputError, MissingError, RequestError, UnsupportedError
 from alula.base.session import OpenOptions
 from alula.base.settings import Settings, read_settings
 from alula.base.tensors import DType
@@ -58,6 +58,44 @@ def symbolic(folder: Path) -> Path:
 def plans_in(settings: Settings) -> list[Path]:
     """The files of the cache."""
     return sorted((settings.cache / "plans").glob("*.alula"))
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_that_says_so(settings: Settings, tmp_path: Path) -> None:
+    """A service account without a home must learn which folder is meant."""
+    (tmp_path / "cache").write_text("a file where the folder should be")
+
+    with pytest.raises(MissingError, match=r"needs a folder for compiled plans.*\n.*ALULA_CACHE"):
+        open_native(fixed(tmp_path)[0], OpenOptions(), settings)
+
+
+def test_a_plan_that_another_process_removes_is_made_anew(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes with other bounds share a cache: one may remove what this one has just written."""
+    path, _ = fixed(tmp_path)
+    removed: list[str] = []
+
+    def bound(folder: Path, most: int, keep: Path) -> None:
+        del folder, most
+        if not removed:
+            removed.append(keep.name)
+            keep.unlink()
+
+    monkeypatch.setattr("alula.engine.sessions.plans.bound_cache", bound)
+
+    session = open_native(path, OpenOptions(), settings)
+
+    assert removed
+    assert session.run({"x": np.zeros((1, 3, 6, 6), np.float32)})
+
+
+def test_what_cannot_run_is_refused_before_shapes_are_known(settings: Settings, tmp_path: Path) -> None:
+    """A model of open shapes is compiled at its first run; whether it can be is known when it is opened."""
+    path = symbolic(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"Relu", b"Rulu"))
+
+    with pytest.raises(UnsupportedError, match="Rulu"):
+        open_native(path, OpenOptions(), settings)
 
 
 @pytest.mark.parametrize("damage", [b"", b"no plan", None], ids=["empty", "other", "one_byte"])

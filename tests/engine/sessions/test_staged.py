@@ -89,6 +89,22 @@ def test_parts_are_compiled_where_that_pays(
     assert len(plans_in(settings)) == plans
 
 
+def test_sessions_count_the_steps_of_what_has_run(settings: Settings, tmp_path: Path) -> None:
+    """Parts that a plan holds count as its steps, parts that run by reference as their nodes."""
+    with opened(tmp_path, rows_graph(32), settings) as session:
+        before = session.step_counts
+        session.run({"x": image(8, 8, 2)})
+        by_reference = session.step_counts
+        session.run({"x": image(96, 96, 64)})
+        native, host = session.step_counts
+
+    assert before == (0, 0)
+    assert by_reference[0] == 0
+    assert by_reference[1] > 0
+    assert native > 0
+    assert host > by_reference[1]
+
+
 def test_no_rows_at_all_are_a_result_too(settings: Settings, tmp_path: Path) -> None:
     """A detector that finds nothing answers with nothing."""
     with opened(tmp_path, rows_graph(), settings) as session:

@@ -135,6 +135,12 @@ class PlanSession:
         return self._file.header
 
     @property
+    def step_counts(self) -> tuple[int, int]:
+        """How many steps run in generated code, and how many on the host."""
+        host = len(self._file.header.host_calls)
+        return len(self._file.header.steps) - host, host
+
+    @property
     def extras(self) -> Mapping[str, bytes]:
         """Named bytes that came with the plan, such as `labels.txt`."""
         return self._file.extras

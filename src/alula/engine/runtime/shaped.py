@@ -74,6 +74,12 @@ class ShapedSession:
         return self._file.header
 
     @property
+    def step_counts(self) -> tuple[int, int]:
+        """How many steps of the plans that are open run in generated code, and how many on the host."""
+        native, host = zip(*(session.step_counts for session in self._sessions.values()), strict=True)
+        return sum(native), sum(host)
+
+    @property
     def extras(self) -> Mapping[str, bytes]:
         """Named bytes that came with the plans, such as `labels.txt`."""
         return self._file.extras

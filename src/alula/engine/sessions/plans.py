@@ -18,6 +18,9 @@ from alula.engine.sessions.cache import bound_cache, graph_digest, mark_used, pa
 from alula.engine.sessions.compiler import CompileOptions, choices_of, choose_target, compile_graph
 from alula.engine.sessions.host import run_host_step
 
+# How often a plan is made before one gives up: another process that bounds the cache may remove it at once.
+_ATTEMPTS = 2
+
 
 class PlanPool:
     """Open plans by the files that they come from; owned by one session, at most `settings.plans` at a time."""
@@ -41,6 +44,11 @@ class PlanPool:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(kept)
         return session
+
+    def step_counts(self, kept: Path) -> tuple[int, int]:
+        """Native steps and host steps of the plan that is kept there; none where it is not open."""
+        session = self._open.get(kept)
+        return session.step_counts if session is not None else (0, 0)
 
     def place_of(self, part: Graph) -> Path:
         """Where the plan of a part of a model is kept: its name depends on all that the part computes."""
@@ -70,17 +78,29 @@ class PlanPool:
 
 
 def open_kept(kept: Path, make: Callable[[], object], settings: Settings) -> PlanSession:
-    """Open a plan of the cache; where there is none, or a damaged one, it is made."""
-    if kept.is_file():
-        # What another process has just removed, or a disk has damaged, is made anew.
-        with contextlib.suppress(PlanFileError, MissingError):
-            session = _opened(kept, settings)
-            mark_used(kept)
-            return session
-    make()
-    session = _opened(kept, settings)
-    bound_cache(settings.cache, settings.cache_bytes, kept)
-    return session
+    """Open a plan of the cache; where there is none, or a damaged one, it is made.
+
+    Raises:
+        MissingError: the cache cannot be written to, or others remove its files as fast as they are made.
+    """
+    for _ in range(_ATTEMPTS):
+        if kept.is_file():
+            # What another process has just removed, or a disk has damaged, is made anew.
+            with contextlib.suppress(PlanFileError, MissingError):
+                session = _opened(kept, settings)
+                mark_used(kept)
+                return session
+        _make(make, settings.cache)
+        bound_cache(settings.cache, settings.cache_bytes, kept)
+    return _opened(kept, settings)
+
+
+def _make(make: Callable[[], object], cache: Path) -> None:
+    try:
+        make()
+    except OSError as error:
+        found, hint = error.strerror or str(error), "point ALULA_CACHE to a folder that can be written, or make room"
+        raise MissingError(f"cache {cache}", "needs a folder for compiled plans", found, hint) from error
 
 
 def _opened(plan: Path, settings: Settings) -> PlanSession:

@@ -71,6 +71,11 @@ class ReferenceSession:
         """What `run` returns."""
         return self._outputs
 
+    @property
+    def step_counts(self) -> tuple[int, int]:
+        """No step in generated code; every node by its reference."""
+        return 0, len(self._opened().nodes)
+
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Compute all outputs; see `Session.run`. Tensors that the caller brings no memory for stay valid.
 

@@ -100,6 +100,15 @@ class SpecialisingSession:
         """How many plans are open."""
         return len(self._pool)
 
+    @property
+    def step_counts(self) -> tuple[int, int]:
+        """How many steps run in generated code, and how many nodes on the host, in what is open of earlier runs."""
+        counts = [
+            self._pool.step_counts(known.kept) if isinstance(known, _Whole) else known.step_counts
+            for known in self._known.values()
+        ]
+        return sum(native for native, _ in counts), sum(host for _, host in counts)
+
     def fork(self) -> SpecialisingSession:
         """Another session over the same model; plans come from the same cache of files."""
         return SpecialisingSession(self._graph, self._path, self._options, self._settings, self._declared)

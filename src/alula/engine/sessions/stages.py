@@ -38,6 +38,15 @@ class StageRunner:
         self._before, self._behind = look_ahead(stage.rest) if stage.rest is not None else (None, None)
         self._plan = pool.place_of(native) if native is not None and work_of(native) >= WORTH_A_PLAN else None
 
+    @property
+    def step_counts(self) -> tuple[int, int]:
+        """Native steps of the plans that are open, and nodes and steps that the host runs, of all stages so far."""
+        native, host = self._pool.step_counts(self._plan) if self._plan is not None else (0, 0)
+        by_reference = [self.stage.hosted, self._before, self.stage.native if self._plan is None else None]
+        host += sum(len(graph.nodes) for graph in by_reference if graph is not None)
+        behind = [following.step_counts for following in self._following.values()]
+        return native + sum(counts[0] for counts in behind), host + sum(counts[1] for counts in behind)
+
     def run(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that the stage and those behind it make of the values: outputs of the model among them."""
         known = dict(values)
