@@ -40,4 +40,18 @@ def _products() -> list[Problem]:
     ]
 
 
-PROBLEMS: Sequence[Problem] = (*_products(),)
+def _windows() -> list[Problem]:
+    whole: dict[str, Any] = {"kernel_shape": (3, 2), "strides": (2, 1), "pads": (1, 0, 1, 1)}
+    found = [problem("MaxPool", _numbers(dtype, 2, 3, 7, 6), judge="ort", **whole) for dtype in (np.int8, np.uint8)]
+    return [
+        *found,
+        problem("MaxPool", reals(2, 3, 7, 6).astype(np.float64), outputs=2, judge="ort", **whole),
+        problem("MaxPool", reals(2, 3, 9), outputs=2, kernel_shape=(4,), dilations=(2,), judge="ort"),
+        problem("MaxPool", reals(1, 2, 4, 5, 6), outputs=2, kernel_shape=(2, 3, 2), strides=(1, 2, 2), storage_order=1),
+        problem(
+            "MaxPool", _numbers(np.uint8, 1, 2, 6, 7), kernel_shape=(3, 3), strides=(2, 2), ceil_mode=1, judge="ort"
+        ),
+    ]
+
+
+PROBLEMS: Sequence[Problem] = (*_products(), *_windows())

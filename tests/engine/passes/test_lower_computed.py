@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from support.problem import reals
 
 from alula.base.tensors import DType
 from alula.engine.graph.graph import Graph
-from alula.engine.graph.nodes import Attribute, Node, Value
+from alula.engine.graph.nodes import Node, Value
 from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.plan.records import HostStep
 from alula.engine.sessions.reference import prepare_reference
@@ -21,7 +22,7 @@ from alula.engine.sessions.reference import prepare_reference
 _PICTURE = reals(2, 6, 9, 8)
 
 
-def _agrees(op: str, arrays: list[Array], folder: Path, fixed: tuple[int, ...] = (), **attributes: Attribute) -> None:
+def _agrees(op: str, arrays: list[Array], folder: Path, fixed: tuple[int, ...] = (), **attributes: Any) -> None:
     """One node between two others; all inputs are fed but those that are `fixed`. No step may be the reference's."""
     names = [f"x{index}" for index in range(len(arrays))]
     feeds = {name: array for index, (name, array) in enumerate(zip(names, arrays, strict=True)) if index not in fixed}
@@ -55,10 +56,10 @@ def _agrees(op: str, arrays: list[Array], folder: Path, fixed: tuple[int, ...] =
     ids=["pixels", "pixels apart", "window", "everything", "groups", "depthwise", "words"],
 )
 def test_weights_and_bias_may_be_computed(
-    shape: tuple[int, ...], attributes: dict[str, Attribute], dtype: type, tmp_path: Path
+    shape: tuple[int, ...], attributes: dict[str, Any], dtype: type, tmp_path: Path
 ) -> None:
     """Dynamic filters, as style transfer and conditional convolutions have them."""
-    arrays = [one.astype(dtype) for one in (_PICTURE, reals(*shape), reals(shape[0]))]
+    arrays: list[Array] = [one.astype(dtype) for one in (_PICTURE, reals(*shape), reals(shape[0]))]
 
     _agrees("Conv", arrays, tmp_path, **attributes)
 
@@ -86,7 +87,7 @@ def test_weights_of_64_bits_may_be_constant(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "attributes", [{}, {"strides": (2, 3), "pads": (1, 0, 2, 1), "group": 2}], ids=["plain", "strides"]
 )
-def test_transposed_convolutions_too(attributes: dict[str, Attribute], fixed: tuple[int, ...], tmp_path: Path) -> None:
+def test_transposed_convolutions_too(attributes: dict[str, Any], fixed: tuple[int, ...], tmp_path: Path) -> None:
     """Rule: as convolutions."""
     bias = reals(8 if "group" in attributes else 4)
 

@@ -42,7 +42,6 @@ from alula.engine.operators.native_pool import (
     select_average_pool,
     select_global_average_pool,
     select_global_max_pool,
-    select_max_pool,
     select_softmax,
 )
 from alula.engine.operators.native_product import select_product
@@ -59,6 +58,7 @@ from alula.engine.operators.native_spatial_move import (
 from alula.engine.operators.native_spatial_resize import select_resample
 from alula.engine.operators.native_spatial_sample import select_deform_columns, select_grid_sample, select_roi_align
 from alula.engine.operators.native_spatial_transposed import select_col2im, select_convolution_transposed
+from alula.engine.operators.native_windows import select_max_windows
 
 SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
     {
@@ -76,7 +76,7 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         (INTERNAL, "Copy"): select_copy,
         ("", "LRN"): select_lrn,
         ("", "MatMul"): select_product,
-        ("", "MaxPool"): select_max_pool,
+        ("", "MaxPool"): select_max_windows,
         ("", "AveragePool"): select_average_pool,
         ("", "GlobalMaxPool"): select_global_max_pool,
         ("", "GlobalAveragePool"): select_global_average_pool,

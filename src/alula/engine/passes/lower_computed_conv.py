@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def lower_computed_conv(editor: GraphEditor, node: Node) -> Rewrite | None:
         return sketch.finish(_with_bias(sketch, node, _product(editor, sketch, node, window)))
     if not node.input(2) or editor.constant(node.input(2)) is not None:
         return None
-    y = sketch.node("Conv", node.inputs[:2], sketch.shape(node.output), **node.attributes)
+    attributes: dict[str, Any] = dict(node.attributes)
+    y = sketch.node("Conv", node.inputs[:2], sketch.shape(node.output), **attributes)
     return sketch.finish(_with_bias(sketch, node, y))
 
 
