@@ -81,12 +81,6 @@ def _with_bias(op: str, **attributes: Any) -> Callable[[Steps, Node], str]:
     return write
 
 
-def _biased_softmax(steps: Steps, node: Node) -> str:
-    if not node.integer("is_inner_broadcast", 1):
-        raise Refusal("is_inner_broadcast must be 1", "it is 0")
-    return steps.add("Softmax", steps.add("Add", *node.inputs), axis=node.integer("axis", 1), coerced=1)
-
-
 def _sum_of(steps: Steps, node: Node, bias: int) -> str:
     """Input, skip and bias; shown where the node shows it."""
     x = steps.add("Add", *node.inputs[:2])
@@ -186,9 +180,6 @@ OPERATORS = (
     rewritten("FastGelu", "x bias?", _with_bias("Gelu", approximate="tanh"), "Gelu by tanh, of a sum."),
     rewritten("QuickGelu", "x", lambda s, n: s.add("Swish", *n.inputs, alpha=n.real("alpha", 1.702)),
               "x sigmoid(alpha x).", attributes="alpha"),
-    rewritten("BiasSoftmax", "x bias", _biased_softmax, "Softmax of a sum.", attributes="axis is_inner_broadcast"),
-    rewritten("BiasAdd", "x bias skip", lambda s, n: s.add("Add", s.add("Add", *n.inputs[:2]), n.inputs[2]),
-              "A sum of three."),
     rewritten("SkipLayerNormalization", "x skip scale shift? bias?", _skip_layer_norm, "LayerNormalization of a sum.",
               outputs="y mean inverse sum", attributes="epsilon"),
     rewritten("SimplifiedLayerNormalization", "x scale", _rms_norm, "RMSNormalization.", outputs="y inverse",

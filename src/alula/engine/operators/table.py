@@ -41,6 +41,7 @@ from alula.engine.operators import (
     loss,
     matmul,
     microsoft,
+    microsoft_attention,
     microsoft_quantised,
     move,
     normalise,
@@ -81,9 +82,10 @@ _MISPLACED = frozenset({"SimplifiedLayerNormalization", "SkipLayerNormalization"
 _FILES = (
     activation, align, arithmetic, attention, bitwise, boxes, chance, classify, compare, constant, control, conv,
     convert, crop, cumulate, deform, einsum, features, found, gate, grid, indexed, integer_products, internal,
-    internal_spatial, join, layer_norms, loss, matmul, microsoft, microsoft_quantised, move, normalise, norms, pad,
-    pattern, pick, pool, quantise, rectifier, recurrent, recurrent_attention, reduce, resize, roi, rounding,
-    scaled_dot_product, scan, sequence, shape, spectrum, text, tfidf, tile, training, trees, trigonometry,
+    internal_spatial, join, layer_norms, loss, matmul, microsoft, microsoft_attention, microsoft_quantised, move,
+    normalise, norms, pad, pattern, pick, pool, quantise, rectifier, recurrent, recurrent_attention, reduce,
+    resize, roi, rounding, scaled_dot_product, scan, sequence, shape, spectrum, text, tfidf, tile,
+    training, trees, trigonometry,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(

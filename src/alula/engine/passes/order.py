@@ -23,7 +23,9 @@ from alula.engine.passes.drop_identity import drop_identity
 from alula.engine.passes.drop_requantisation import drop_requantisation
 from alula.engine.passes.drop_split_concat import drop_split_concat
 from alula.engine.passes.fold_batch_norm import fold_batch_norm
+from alula.engine.passes.fold_columns import fold_columns
 from alula.engine.passes.fold_constants import fold_constants
+from alula.engine.passes.fold_factor import fold_factor
 from alula.engine.passes.fold_pads import fold_pads
 from alula.engine.passes.fold_scale import fold_scale
 from alula.engine.passes.fuse_attention import fuse_attention
@@ -53,9 +55,11 @@ from alula.engine.passes.lower_einsum import lower_einsum
 from alula.engine.passes.lower_gemm import lower_gemm
 from alula.engine.passes.lower_general_attention import lower_general_attention
 from alula.engine.passes.lower_integer_products import lower_integer_products
+from alula.engine.passes.lower_masks import lower_masks
 from alula.engine.passes.lower_norms import lower_norms
 from alula.engine.passes.lower_picks import lower_picks
 from alula.engine.passes.lower_quantisation import lower_quantisation
+from alula.engine.passes.lower_rotary import lower_rotary
 from alula.engine.passes.lower_transposed_volumes import lower_transposed_volumes
 from alula.engine.passes.lower_volumes import lower_volumes
 from alula.engine.passes.merge_reshapes import merge_reshapes
@@ -95,8 +99,10 @@ PASSES = (
     node_pass(lower_einsum),
     node_pass(lower_gemm),
     node_pass(lower_general_attention),
+    node_pass(lower_rotary),
     node_pass(lower_norms),
     node_pass(lower_picks),
+    node_pass(lower_masks),
     node_pass(drop_requantisation, repeat=True),
     node_pass(lower_quantisation),
     node_pass(lower_integer_products),
@@ -129,6 +135,8 @@ PASSES = (
     node_pass(lower_attention),
     graph_pass(drop_dead_nodes),
     node_pass(fuse_matmul, repeat=True),
+    node_pass(fold_columns, repeat=True),
+    node_pass(fold_factor, repeat=True),
     node_pass(fuse_convolution),
     node_pass(fuse_conv_transpose),
     node_pass(fuse_elementwise),

@@ -24,6 +24,7 @@ _MOST_LINES = 50
 _MOST_KINDS = 10
 # What the exporters of PyTorch, Keras and Paddle all write, and what has every operator of vision models.
 _ADVISED_OPSET = 18
+_ONE_MACHINE = "ONNX Runtime wrote it for one processor; save its optimised model at the level ORT_ENABLE_EXTENDED"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class _Work:
         """The newest form, or the reason why there is none."""
         operator = operator_of(node)
         if operator is None:
-            return "alula has no such operator"
+            return _ONE_MACHINE if node.domain == "com.microsoft.nchwc" else "alula has no such operator"
         if not version:
             return "the file names no version of this domain"
         node = self._with_newest_graphs(node)
@@ -129,7 +130,7 @@ class _Work:
 
 def _is_unchanged(node: Node, newest: Node) -> bool:
     """Whether an upgrade had nothing to do; by identity of attributes, since arrays have no plain equality."""
-    if (node.op, node.inputs, node.outputs) != (newest.op, newest.inputs, newest.outputs):
+    if (node.kind, node.inputs, node.outputs) != (newest.kind, newest.inputs, newest.outputs):
         return False
     same = node.attributes.keys() == newest.attributes.keys()
     return same and all(value is newest.attributes[name] for name, value in node.attributes.items())
