@@ -16,7 +16,7 @@ from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
 from alula.engine.kernels.target import TARGETS
 from alula.engine.operators.evaluate import evaluate_graph
-from alula.engine.operators.native import SELECTIONS
+from alula.engine.operators.native.table import SELECTIONS
 from alula.engine.operators.table import operator_of
 from alula.engine.passes.choose_layout import choose_layout
 from alula.engine.passes.order import optimise

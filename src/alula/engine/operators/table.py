@@ -70,7 +70,7 @@ from alula.engine.operators import (
     trees,
     trigonometry,
 )
-from alula.engine.operators.native import SELECTIONS
+from alula.engine.operators.native.table import SELECTIONS
 from alula.engine.operators.record import Operator
 from alula.engine.operators.rewriting import MICROSOFT
 

@@ -19,9 +19,9 @@ from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape, is_static, static
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
-from alula.engine.operators.native_move import pixel_factors
-from alula.engine.operators.native_spatial_resize import picture_of
-from alula.engine.operators.native_spatial_transposed import transposed_zeros
+from alula.engine.operators.native.move import pixel_factors
+from alula.engine.operators.native.resize import picture_of
+from alula.engine.operators.native.transposed import transposed_zeros
 
 # Up to this many channels a convolution reads plain rows: a block would be mostly padding.
 _FEW_CHANNELS = 4

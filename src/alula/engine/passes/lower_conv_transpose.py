@@ -17,7 +17,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape, is_static, static
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
-from alula.engine.operators.native_spatial_transposed import transposed_zeros
+from alula.engine.operators.native.transposed import transposed_zeros
 from alula.engine.passes.sketch import Sketch
 
 _RANK = 4

@@ -13,7 +13,7 @@ from alula.engine.graph.dims import is_static
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
 from alula.engine.graph.numpy_dtypes import numpy_dtype
-from alula.engine.operators.native_product import MULTIPLIED
+from alula.engine.operators.native.product import MULTIPLIED
 from alula.engine.passes.sketch import Sketch
 
 

@@ -18,7 +18,7 @@ from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.resample import Resample
 from alula.engine.operators.attributes import attributes_of
-from alula.engine.operators.native_move import select_resize
+from alula.engine.operators.native.move import resize_by_copy
 from alula.engine.operators.resample import Line, Taps, taps_of
 from alula.engine.operators.resize import RESIZE, lines_of
 
@@ -36,9 +36,9 @@ class Picture:
     channels: int
 
 
-def select_resample(at: Selection) -> tuple[KernelCall, ...] | None:
+def select_resize(at: Selection) -> tuple[KernelCall, ...] | None:
     """A copy where pixels are only repeated, else sums over tables that are made here."""
-    copied = select_resize(at)
+    copied = resize_by_copy(at)
     if copied is not None:
         return copied
     value, result = at.value(0), at.result()

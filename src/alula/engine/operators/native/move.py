@@ -27,7 +27,7 @@ def select_copy(at: Selection) -> tuple[KernelCall, ...] | None:
     return _call(at, concat([_stored(at.value(0))], 0, _element(at)))
 
 
-def select_concat(at: Selection) -> tuple[KernelCall, ...] | None:
+def concat_by_copy(at: Selection) -> tuple[KernelCall, ...] | None:
     """Each input into its stretch of the output; in blocks along the channels, whole blocks at a time."""
     result = at.result()
     inputs = [at.value(index) for index in range(len(at.node.inputs))]
@@ -37,7 +37,7 @@ def select_concat(at: Selection) -> tuple[KernelCall, ...] | None:
     return _call(at, concat([_stored(value) for value in inputs], axis, _element(at)))
 
 
-def select_split(at: Selection) -> tuple[KernelCall, ...] | None:
+def split_by_copy(at: Selection) -> tuple[KernelCall, ...] | None:
     """Each stretch of the input into its output."""
     if at.value(0).block or not all(at.node.outputs):
         return None
@@ -78,7 +78,7 @@ def select_expand(at: Selection) -> tuple[KernelCall, ...] | None:
     return None if at.value(0).block else _call(at, expand(shape, result, _element(at)))
 
 
-def select_pad(at: Selection) -> tuple[KernelCall, ...] | None:
+def pad_by_copy(at: Selection) -> tuple[KernelCall, ...] | None:
     """A constant border; blocked tensors along rows and columns only."""
     value, amounts, fill = at.value(0), at.constant(1), at.constant(2)
     if amounts is None or at.node.text("mode", "constant") != "constant" or at.node.input(3):
@@ -95,7 +95,7 @@ def select_pad(at: Selection) -> tuple[KernelCall, ...] | None:
     return _call(at, pad(_stored(value), [*before, *within], [*after, *within], _element(at), bits))
 
 
-def select_resize(at: Selection) -> tuple[KernelCall, ...] | None:
+def resize_by_copy(at: Selection) -> tuple[KernelCall, ...] | None:
     """Nearest neighbour by whole factors along rows and columns, in blocks or plain."""
     value = at.value(0)
     factors = pixel_factors(at.node, at.constants, value.shape or (), at.result().shape or ())

@@ -1,4 +1,4 @@
-"""Which kernel runs a pooling or a softmax.
+"""Which kernel runs a pooling.
 
 In: a node with layouts decided. Out: one kernel call, or None for the reference.
 """
@@ -8,15 +8,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from alula.base.tensors import DType
 from alula.engine.graph.dims import static
 from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.global_pool import GlobalPool
 from alula.engine.kernels.pool import Pool
-from alula.engine.kernels.softmax import Softmax
-from alula.engine.operators.native_reduce import plain_pool
-
-_EXP_FLOPS = 20
+from alula.engine.operators.native.reduce import plain_pool
 
 
 def select_max_pool(at: Selection) -> tuple[KernelCall, ...] | None:
@@ -48,6 +44,8 @@ def _pool(at: Selection, kind: Literal["max", "average"]) -> tuple[KernelCall, .
     kernel, strides = node.ints("kernel_shape"), node.ints("strides") or (1, 1)
     dilations, pads = node.ints("dilations") or (1, 1), node.ints("pads") or (0, 0, 0, 0)
     top, left, bottom, right = pads
+    if any(pad > (size - 1) * gap for pad, size, gap in zip(pads, kernel * 2, dilations * 2, strict=True)):
+        return None  # windows of nothing but padding; each column of a border has code of its own
     pool = Pool(
         kind, channels, in_h, in_w, out_h, out_w, kernel[0], kernel[1], strides[0], strides[1],
         dilations[0], dilations[1], top, left, bottom, right,
@@ -62,20 +60,3 @@ def _global_pool(at: Selection, kind: Literal["max", "average"]) -> tuple[Kernel
     batch, channels, *size = static(value.shape or ())
     kernel = GlobalPool(kind, channels, math.prod(size), batch, result.block)
     return (KernelCall(kernel, (value.name,), (result.name,), math.prod(static(value.shape or ()))),)
-
-
-def select_softmax(at: Selection) -> tuple[KernelCall, ...] | None:
-    """Softmax, or its logarithm, along one axis of a plain tensor."""
-    value = at.value(0)
-    if value.dtype is not DType.FLOAT32 or value.block or at.result().block:
-        return None
-    shape = static(value.shape or ())
-    axis = at.node.integer("axis", -1) % max(1, len(shape))
-    if not shape or not math.prod(shape):
-        return None
-    # Before opset 13 the axis was the first of all that are summed over.
-    end = len(shape) if at.node.integer("coerced") else axis + 1
-    kernel = Softmax(
-        math.prod(shape[:axis]), math.prod(shape[axis:end]), math.prod(shape[end:]), at.node.op == "LogSoftmax"
-    )
-    return (KernelCall(kernel, (value.name,), (at.node.output,), math.prod(shape) * _EXP_FLOPS),)

@@ -11,7 +11,7 @@ from alula.engine.graph.dims import static
 from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.lanes import computable
 from alula.engine.kernels.window_extreme import Triple, WindowExtreme
-from alula.engine.operators.native_pool import select_max_pool
+from alula.engine.operators.native.pool import select_max_pool
 from alula.engine.operators.window import Window, window_of
 
 _MOST_AXES = 3

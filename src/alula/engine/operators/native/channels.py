@@ -13,29 +13,29 @@ from alula.engine.graph.nodes import Value
 from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.rearrange import transpose
 from alula.engine.kernels.regroup import Regroup, Run
-from alula.engine.operators.native_move import select_concat, select_split
+from alula.engine.operators.native.move import concat_by_copy, split_by_copy
 
 _CHANNELS = 1
 
 
-def select_concat_any(at: Selection) -> tuple[KernelCall, ...] | None:
+def select_concat(at: Selection) -> tuple[KernelCall, ...] | None:
     """Whole blocks are copied; channels that do not fill them are moved lane by lane."""
     inputs = [at.value(index) for index in range(len(at.node.inputs))]
     channels = tuple(_channels(value) for value in inputs)
     result = at.result()
     if not result.block or all(count % result.block == 0 for count in channels[:-1]):
-        return select_concat(at)
+        return concat_by_copy(at)
     if any(value.block != result.block for value in inputs):
         return None
     runs = tuple(Run(index, 0, count) for index, count in enumerate(channels))
     return _call(at, channels, (runs,))
 
 
-def select_split_any(at: Selection) -> tuple[KernelCall, ...] | None:
+def select_split(at: Selection) -> tuple[KernelCall, ...] | None:
     """Blocked tensors along channels, plain ones along any axis."""
     value = at.value(0)
     if not value.block:
-        return select_split(at)
+        return split_by_copy(at)
     results = [at.values[name] for name in at.node.outputs if name]
     if len(results) != len(at.node.outputs) or any(result.block != value.block for result in results):
         return None

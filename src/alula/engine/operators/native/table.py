@@ -10,27 +10,28 @@ from types import MappingProxyType
 
 from alula.engine.graph.nodes import INTERNAL
 from alula.engine.kernels.call import Select
-from alula.engine.operators.native_attention import select_attention
-from alula.engine.operators.native_convolution import select_convolution
-from alula.engine.operators.native_elementwise import select_elementwise, select_pack, select_unpack
-from alula.engine.operators.native_gate import select_gate
-from alula.engine.operators.native_index import (
+from alula.engine.operators.native.attention import select_attention
+from alula.engine.operators.native.channels import select_concat, select_shuffle, select_split
+from alula.engine.operators.native.convolution import select_convolution
+from alula.engine.operators.native.elementwise import select_elementwise, select_pack, select_unpack
+from alula.engine.operators.native.gate import select_gate
+from alula.engine.operators.native.index import (
     select_gather,
     select_gather_elements,
     select_gather_nd,
     select_scatter_elements,
     select_scatter_nd,
 )
-from alula.engine.operators.native_matmul import select_matmul
-from alula.engine.operators.native_move import select_copy, select_expand, select_slice, select_transpose
-from alula.engine.operators.native_norm import (
+from alula.engine.operators.native.lrn import select_lrn
+from alula.engine.operators.native.matmul import select_matmul
+from alula.engine.operators.native.move import select_copy, select_expand, select_slice, select_transpose
+from alula.engine.operators.native.norms import (
     select_group_norm,
     select_instance_norm,
     select_layer_norm,
     select_rms_norm,
 )
-from alula.engine.operators.native_normalise import select_lrn
-from alula.engine.operators.native_pick import (
+from alula.engine.operators.native.pick import (
     select_arg,
     select_one_hot,
     select_reverse_sequence,
@@ -38,27 +39,26 @@ from alula.engine.operators.native_pick import (
     select_top_k,
     select_trilu,
 )
-from alula.engine.operators.native_pool import (
+from alula.engine.operators.native.pool import (
     select_average_pool,
     select_global_average_pool,
     select_global_max_pool,
-    select_softmax,
 )
-from alula.engine.operators.native_product import select_product
-from alula.engine.operators.native_recurrent import select_recurrence
-from alula.engine.operators.native_reduce import select_reduce
-from alula.engine.operators.native_spatial_channels import select_concat_any, select_shuffle, select_split_any
-from alula.engine.operators.native_spatial_move import (
+from alula.engine.operators.native.product import select_product
+from alula.engine.operators.native.rearrange import (
     select_center_crop_pad,
     select_depth_to_space,
-    select_pad_any,
+    select_pad,
     select_space_to_depth,
     select_tile,
 )
-from alula.engine.operators.native_spatial_resize import select_resample
-from alula.engine.operators.native_spatial_sample import select_deform_columns, select_grid_sample, select_roi_align
-from alula.engine.operators.native_spatial_transposed import select_col2im, select_convolution_transposed
-from alula.engine.operators.native_windows import select_max_windows
+from alula.engine.operators.native.recurrent import select_recurrence
+from alula.engine.operators.native.reduce import select_reduce
+from alula.engine.operators.native.resize import select_resize
+from alula.engine.operators.native.sample import select_deform_columns, select_grid_sample, select_roi_align
+from alula.engine.operators.native.softmax import select_softmax
+from alula.engine.operators.native.transposed import select_col2im, select_convolution_transposed
+from alula.engine.operators.native.windows import select_max_windows
 
 SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
     {
@@ -84,12 +84,12 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "LogSoftmax"): select_softmax,
         ("", "LayerNormalization"): select_layer_norm,
         ("", "InstanceNormalization"): select_instance_norm,
-        ("", "Concat"): select_concat_any,
-        ("", "Split"): select_split_any,
+        ("", "Concat"): select_concat,
+        ("", "Split"): select_split,
         ("", "Slice"): select_slice,
         ("", "Transpose"): select_transpose,
         ("", "Expand"): select_expand,
-        ("", "Pad"): select_pad_any,
+        ("", "Pad"): select_pad,
         ("", "CenterCropPad"): select_center_crop_pad,
         ("", "Tile"): select_tile,
         ("", "RoiAlign"): select_roi_align,
@@ -97,7 +97,7 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "GridSample"): select_grid_sample,
         ("", "DepthToSpace"): select_depth_to_space,
         ("", "SpaceToDepth"): select_space_to_depth,
-        ("", "Resize"): select_resample,
+        ("", "Resize"): select_resize,
         ("", "ReduceSum"): select_reduce,
         ("", "ReduceMean"): select_reduce,
         ("", "ReduceMax"): select_reduce,

@@ -17,7 +17,7 @@ from alula.engine.graph.nodes import Array
 from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.copy import Copy, Region
 from alula.engine.kernels.rearrange import dense_strides, pad
-from alula.engine.operators.native_move import select_pad
+from alula.engine.operators.native.move import pad_by_copy
 
 # A copy has code for every region: more of them than this are left to the reference.
 _MOST_REGIONS = 128
@@ -80,9 +80,9 @@ def select_tile(at: Selection) -> tuple[KernelCall, ...] | None:
     return _call(at, Region(out or (1,), 0, 0, reads or (1,), 0, dense_strides(out) or (1,)))
 
 
-def select_pad_any(at: Selection) -> tuple[KernelCall, ...] | None:
+def select_pad(at: Selection) -> tuple[KernelCall, ...] | None:
     """Borders of a constant; mirrored, nearest and repeated elements; cuts where borders are negative."""
-    blocked = select_pad(at)
+    blocked = pad_by_copy(at)
     if blocked is not None or at.value(0).block:
         return blocked
     borders = _borders(at)
