@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from alula.engine.graph.dims import Shape
+from alula.base.tensors import DType
+from alula.engine.graph.dims import Shape, is_static, product
 from alula.engine.graph.nodes import Array
 from alula.engine.graph.numpy_dtypes import dtype_of, numpy_dtype
 from alula.engine.operators.common import Mismatch, axis_of, integers, show
@@ -36,7 +37,13 @@ def _depth(depth: Array) -> int:
     return numbers[0]
 
 
+def _check_count(what: str, shape: Shape, count: int) -> None:
+    if is_static(shape) and product(shape) != count:
+        raise Mismatch(f"{what} must have {count} elements", f"they are {show(shape)}")
+
+
 def _infer_one_hot(at: Inference) -> Partial:
+    _check_count("values", at.shape(2), 2)
     known = at.inputs[1]
     if known is None or known.constant is None:
         return [(at.dtype(2), None)]
@@ -72,6 +79,10 @@ def trilu(x: Array, k: Array | None = None, *, upper: int) -> Array:
 
 def _infer_trilu(at: Inference) -> Inferred:
     _check_matrix(at.shape(0), stacked=True)
+    if at.inputs[1:] and at.inputs[1] is not None:
+        _check_count("k", at.shape(1), 1)
+        if at.dtype(1) is not DType.INT64:
+            raise Mismatch("k must be int64", f"it is {at.dtype(1)}")
     return [(at.dtype(0), at.shape(0))]
 
 
