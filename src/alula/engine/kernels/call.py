@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from alula.engine.graph.dims import static
 from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.kernels.target import Target
 
@@ -75,6 +76,14 @@ class Selection:
     def result(self, index: int = 0) -> Value:
         """The value record of an output."""
         return self.values[self.node.outputs[index]]
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """The dimensions of an input."""
+        return static(self.value(index).shape or ())
+
+    def result_shape(self, index: int = 0) -> tuple[int, ...]:
+        """The dimensions of an output."""
+        return static(self.result(index).shape or ())
 
     def constant(self, index: int) -> Array | None:
         """The elements of an input that is constant; None when it is not there or not constant."""

@@ -5,7 +5,6 @@ In: a ScaledDotProduct on plain rows. Out: one kernel call, or None for the refe
 
 from __future__ import annotations
 
-from alula.engine.graph.dims import static
 from alula.engine.graph.nodes import Array
 from alula.engine.kernels.attention import Attention, Strided
 from alula.engine.kernels.call import KernelCall, Selection
@@ -25,7 +24,7 @@ def select_attention(at: Selection) -> tuple[KernelCall, ...] | None:
     numbers = at.node.ints("views")
     q, k, v, y = (Strided(*numbers[start : start + _VIEW]) for start in range(0, len(numbers), _VIEW))
     masked = bool(at.node.input(3))
-    mask = _mask(static(at.value(3).shape or ()), keys) if masked else None
+    mask = _mask(at.shape(3), keys) if masked else None
     if v.feature != 1 or y.feature != 1 or (masked and mask is None):
         return None
     kernel = Attention(

@@ -67,7 +67,7 @@ def _channels(value: Value) -> int:
 def _call(
     at: Selection, channels: tuple[int, ...], outputs: tuple[tuple[Run, ...], ...]
 ) -> tuple[KernelCall, ...] | None:
-    batch, _, *pixels = static(at.value(0).shape or ())
+    batch, _, *pixels = at.shape(0)
     kernel = Regroup(batch, math.prod(pixels), channels, outputs, at.value(0).block)
     reads = at.node.inputs[: len(channels)]
     return (KernelCall(kernel, reads, at.node.outputs),) if kernel.units else None

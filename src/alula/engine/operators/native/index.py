@@ -26,7 +26,7 @@ _MOVED: Mapping[int, DType] = MappingProxyType({1: DType.INT8, 2: DType.INT16, 4
 
 def select_gather(at: Selection) -> tuple[KernelCall, ...] | None:
     """Rows of neighbouring bytes along any axis."""
-    x, indices = (static(at.value(index).shape or ()) for index in (0, 1))
+    x, indices = (at.shape(index) for index in (0, 1))
     if not _plain(at) or not x:
         return None
     axis = at.node.integer("axis") % len(x)
@@ -39,7 +39,7 @@ def select_gather(at: Selection) -> tuple[KernelCall, ...] | None:
 
 def select_gather_elements(at: Selection) -> tuple[KernelCall, ...] | None:
     """Single elements along an axis."""
-    x, indices = (static(at.value(index).shape or ()) for index in (0, 1))
+    x, indices = (at.shape(index) for index in (0, 1))
     if not _plain(at) or not x:
         return None
     axis = at.node.integer("axis") % len(x)
@@ -51,7 +51,7 @@ def select_gather_elements(at: Selection) -> tuple[KernelCall, ...] | None:
 
 def select_gather_nd(at: Selection) -> tuple[KernelCall, ...] | None:
     """Slices that tuples of indices name, behind shared leading axes."""
-    x, indices = (static(at.value(index).shape or ()) for index in (0, 1))
+    x, indices = (at.shape(index) for index in (0, 1))
     batch = at.node.integer("batch_dims")
     if not _plain(at) or not indices or not indices[-1]:
         return None
@@ -65,7 +65,7 @@ def select_gather_nd(at: Selection) -> tuple[KernelCall, ...] | None:
 
 def select_scatter_elements(at: Selection) -> tuple[KernelCall, ...] | None:
     """A copy, then single elements along an axis."""
-    x, indices = (static(at.value(index).shape or ()) for index in (0, 1))
+    x, indices = (at.shape(index) for index in (0, 1))
     kind = _kind(at)
     if not _plain(at) or not x or kind is None:
         return None
@@ -79,7 +79,7 @@ def select_scatter_elements(at: Selection) -> tuple[KernelCall, ...] | None:
 
 def select_scatter_nd(at: Selection) -> tuple[KernelCall, ...] | None:
     """A copy, then slices that tuples of indices name."""
-    x, indices = (static(at.value(index).shape or ()) for index in (0, 1))
+    x, indices = (at.shape(index) for index in (0, 1))
     kind = _kind(at)
     if not _plain(at) or kind is None or not indices or not indices[-1]:
         return None

@@ -23,8 +23,8 @@ _ENOUGH_GROUPS = 4
 
 def select_matmul(at: Selection) -> tuple[KernelCall, ...] | None:
     """A product with a constant or computed right-hand side, over batches that broadcast in any way."""
-    a, b = static(at.value(0).shape or ()), static(at.value(1).shape or ())
-    result = static(at.result().shape or ())
+    a, b = at.shape(0), at.shape(1)
+    result = at.result_shape()
     names = [name for name in (*at.node.inputs, *at.node.outputs) if name]
     if any(at.values[n].dtype is not DType.FLOAT32 or at.values[n].block for n in names):
         return None

@@ -32,7 +32,7 @@ def select_rms_norm(at: Selection) -> tuple[KernelCall, ...] | None:
 
 def select_instance_norm(at: Selection) -> tuple[KernelCall, ...] | None:
     """A row is one channel of one sample."""
-    channels = static(at.value(0).shape or ())[1]
+    channels = at.shape(0)[1]
     return _by_channel(at, channels, channels)
 
 
@@ -41,11 +41,11 @@ def select_group_norm(at: Selection) -> tuple[KernelCall, ...] | None:
     groups = at.node.integer("num_groups")
     if at.node.integer("stash_type", 1) != 1:
         return None
-    return _by_channel(at, groups, groups if at.node.integer("by_group") else static(at.value(0).shape or ())[1])
+    return _by_channel(at, groups, groups if at.node.integer("by_group") else at.shape(0)[1])
 
 
 def _last_axes(at: Selection, *, centred: bool) -> tuple[KernelCall, ...] | None:
-    shape = static(at.value(0).shape or ())
+    shape = at.shape(0)
     axis = at.node.integer("axis", -1) % max(1, len(shape))
     rows, length = math.prod(shape[:axis]), math.prod(shape[axis:])
     if not _fits(at, shape[axis:]):
@@ -55,7 +55,7 @@ def _last_axes(at: Selection, *, centred: bool) -> tuple[KernelCall, ...] | None
 
 
 def _by_channel(at: Selection, groups: int, parameters: int) -> tuple[KernelCall, ...] | None:
-    shape = static(at.value(0).shape or ())
+    shape = at.shape(0)
     if len(shape) < _CHANNEL_RANK or groups < 1 or shape[1] % groups or not _fits(at, (parameters,)):
         return None
     each = parameters // groups
@@ -79,4 +79,4 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _call(at: Selection, kernel: NormaliseRows) -> tuple[KernelCall, ...]:
     reads = tuple(name for name in at.node.inputs if name)
-    return (KernelCall(kernel, reads, (at.node.output,), math.prod(static(at.value(0).shape or ())) * _FLOPS),)
+    return (KernelCall(kernel, reads, (at.node.output,), math.prod(at.shape(0)) * _FLOPS),)

@@ -44,7 +44,7 @@ def select_one_hot(at: Selection) -> tuple[KernelCall, ...] | None:
     depth = at.constant(1)
     if depth is None or not _plain(at) or at.value(0).dtype not in _INDICES:
         return None
-    shape = static(at.value(0).shape or ())
+    shape = at.shape(0)
     axis = at.node.integer("axis", -1) % (len(shape) + 1)
     sizes = at.value(2).dtype.itemsize, at.value(0).dtype.itemsize
     outer, inner = math.prod(shape[:axis]), math.prod(shape[axis:])
@@ -59,7 +59,7 @@ def select_trilu(at: Selection) -> tuple[KernelCall, ...] | None:
     computed = bool(at.node.input(1)) and k is None
     diagonal = None if computed else 0 if k is None else int(k.reshape(-1)[0])
     upper = bool(at.node.integer("upper", 1))
-    kernel = triangle(static(at.value(0).shape or ()), at.value(0).dtype.itemsize, upper=upper, diagonal=diagonal)
+    kernel = triangle(at.shape(0), at.value(0).dtype.itemsize, upper=upper, diagonal=diagonal)
     return _call(at, kernel, (0, 1) if computed else (0,))
 
 
@@ -76,7 +76,7 @@ def select_running(at: Selection) -> tuple[KernelCall, ...] | None:
 def select_reverse_sequence(at: Selection) -> tuple[KernelCall, ...] | None:
     """Samples and steps in either order; lengths that are known to be wrong are refused by the reference."""
     lengths = at.constant(1)
-    shape = static(at.value(0).shape or ())
+    shape = at.shape(0)
     if not _plain(at) or at.value(1).dtype not in _INDICES:
         return None
     time_first = at.node.integer("time_axis") == 0
@@ -98,7 +98,7 @@ def _plain(at: Selection) -> bool:
 
 def _around(at: Selection, axis: int) -> tuple[int, int, int]:
     """Extents before, along and behind an axis of the first input."""
-    shape = static(at.value(0).shape or ()) or (1,)
+    shape = at.shape(0) or (1,)
     place = axis % len(shape)
     return math.prod(shape[:place]), shape[place], math.prod(shape[place + 1 :])
 

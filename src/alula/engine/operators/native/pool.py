@@ -39,7 +39,7 @@ def _pool(at: Selection, kind: Literal["max", "average"]) -> tuple[KernelCall, .
     node, result = at.node, at.result()
     if not result.block or len([name for name in node.outputs if name]) > 1 or node.integer("storage_order"):
         return None
-    batch, channels, in_h, in_w = static(at.value(0).shape or ())
+    batch, channels, in_h, in_w = at.shape(0)
     out_h, out_w = static(result.shape or ())[2:]
     kernel, strides = node.ints("kernel_shape"), node.ints("strides") or (1, 1)
     dilations, pads = node.ints("dilations") or (1, 1), node.ints("pads") or (0, 0, 0, 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 
 from alula.base.tensors import DType
-from alula.engine.graph.dims import static
 from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.product import Product
 
@@ -19,7 +18,7 @@ MULTIPLIED = frozenset({DType.FLOAT64, DType.INT32, DType.INT64, DType.UINT32, D
 
 def select_product(at: Selection) -> tuple[KernelCall, ...] | None:
     """Products over batches that broadcast in any way."""
-    a, b = (static(at.value(side).shape or ()) for side in (0, 1))
+    a, b = (at.shape(side) for side in (0, 1))
     values = (at.value(0), at.value(1), at.result())
     if any(value.dtype not in MULTIPLIED or value.block for value in values) or not math.prod((*a, *b)):
         return None

@@ -12,7 +12,6 @@ from itertools import product
 
 import numpy as np
 
-from alula.engine.graph.dims import static
 from alula.engine.graph.nodes import Array
 from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.copy import Copy, Region
@@ -74,7 +73,7 @@ def select_tile(at: Selection) -> tuple[KernelCall, ...] | None:
     repeats = at.constant(1)
     if repeats is None or at.value(0).block:
         return None
-    shape, counts = static(at.value(0).shape or ()), [int(count) for count in repeats]
+    shape, counts = at.shape(0), [int(count) for count in repeats]
     out = tuple(dim for pair in zip(counts, shape, strict=True) for dim in pair)
     reads = tuple(stride for own in dense_strides(shape) for stride in (0, own))
     return _call(at, Region(out or (1,), 0, 0, reads or (1,), 0, dense_strides(out) or (1,)))
@@ -88,7 +87,7 @@ def select_pad(at: Selection) -> tuple[KernelCall, ...] | None:
     borders = _borders(at)
     if borders is None:
         return None
-    shape, mode = static(at.value(0).shape or ()), at.node.text("mode", "constant")
+    shape, mode = at.shape(0), at.node.text("mode", "constant")
     if mode == "constant":
         return _constant_pad(at, borders)
     numbers = []
@@ -116,7 +115,7 @@ def _borders(at: Selection) -> list[tuple[int, int]] | None:
 
 def _constant_pad(at: Selection, borders: Sequence[tuple[int, int]]) -> tuple[KernelCall, ...] | None:
     """A border of a constant around what negative amounts leave."""
-    shape, fill = static(at.value(0).shape or ()), at.constant(2)
+    shape, fill = at.shape(0), at.constant(2)
     size = at.result().dtype.itemsize
     bits = 0 if fill is None else int.from_bytes(np.asarray(fill).reshape(-1)[:1].tobytes(), "little")
     kept = tuple(dim - max(-before, 0) - max(-after, 0) for dim, (before, after) in zip(shape, borders, strict=True))
@@ -136,7 +135,7 @@ def select_center_crop_pad(at: Selection) -> tuple[KernelCall, ...] | None:
     """Zeros around the middle of the input."""
     if at.value(0).block:
         return None
-    sizes = zip(static(at.value(0).shape or ()), static(at.result().shape or ()), strict=True)
+    sizes = zip(at.shape(0), at.result_shape(), strict=True)
     borders = [(_half(want - have), want - have - _half(want - have)) for have, want in sizes]
     return _constant_pad(at, borders)
 
@@ -150,7 +149,7 @@ def select_depth_to_space(at: Selection) -> tuple[KernelCall, ...] | None:
     """[N, b, b, C, H, W] (or [N, C, b, b, H, W] for CRD) read as [N, C, H, b, W, b]."""
     if at.value(0).block:
         return None
-    batch, channels, height, width = static(at.value(0).shape or ())
+    batch, channels, height, width = at.shape(0)
     size = at.node.integer("blocksize")
     inner = channels // (size * size)
     first = at.node.text("mode", "DCR") == "DCR"
@@ -163,7 +162,7 @@ def select_space_to_depth(at: Selection) -> tuple[KernelCall, ...] | None:
     """[N, C, H, b, W, b] read as [N, b, b, C, H, W], or as [N, C, b, b, H, W] for CRD."""
     if at.value(0).block:
         return None
-    batch, channels, height, width = static(at.value(0).shape or ())
+    batch, channels, height, width = at.shape(0)
     size = at.node.integer("blocksize")
     wide = (batch, channels, height // size, size, width // size, size)
     return _reordered(at, wide, (0, 3, 5, 1, 2, 4) if at.node.text("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4))

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from alula.base.tensors import DType
-from alula.engine.graph.dims import static
 from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.lanes import computable
 from alula.engine.kernels.reduce import Reduce, ReduceKind, collapse_axes
@@ -48,7 +47,7 @@ def plain_pool(at: Selection, kind: ReduceKind) -> tuple[KernelCall, ...] | None
 
 def reduction(at: Selection, kind: ReduceKind, axes: tuple[int, ...]) -> tuple[KernelCall, ...] | None:
     """The kernel over the first input; None where that is empty."""
-    shape = static(at.value(0).shape or ())
+    shape = at.shape(0)
     if not math.prod(shape):
         return None
     kernel = Reduce(kind, at.value(0).dtype, *collapse_axes(shape, axes))

@@ -49,7 +49,7 @@ def select_grid_sample(at: Selection) -> tuple[KernelCall, ...] | None:
 
 def select_roi_align(at: Selection) -> tuple[KernelCall, ...] | None:
     """Means and maxima of bilinear samples."""
-    x, rois = static(at.value(0).shape or ()), static(at.value(1).shape or ())
+    x, rois = at.shape(0), at.shape(1)
     floats = (at.value(0), at.value(1), at.result())
     if any(value.block or value.dtype is not DType.FLOAT32 for value in floats):
         return None
@@ -69,7 +69,7 @@ def select_roi_align(at: Selection) -> tuple[KernelCall, ...] | None:
     )
     # With samples taken as regions need them, two along each axis are usual.
     samples = (kernel.samples or 2) ** 2
-    flops = math.prod(static(at.result().shape or ())) * samples * _FLOPS["linear"]
+    flops = math.prod(at.result_shape()) * samples * _FLOPS["linear"]
     return (KernelCall(kernel, at.node.inputs, (at.node.output,), flops),)
 
 
@@ -78,11 +78,11 @@ def select_deform_columns(at: Selection) -> tuple[KernelCall, ...] | None:
     values = [at.values[name] for name in (*at.node.inputs, at.node.output) if name]
     if any(value.block or value.dtype is not DType.FLOAT32 for value in values):
         return None
-    batch, channels, height, width = static(at.value(0).shape or ())
+    batch, channels, height, width = at.shape(0)
     names = ("kernel_shape", "strides", "dilations", "pads")
     window = window_of(at.node.ints("kernel_shape"), {name: at.node.ints(name) for name in names})
     sizes = static(output_sizes(window, (height, width)))
-    if not math.prod(static(at.result().shape or ())) or height * width >= _MOST_PIXELS:
+    if not math.prod(at.result_shape()) or height * width >= _MOST_PIXELS:
         return None
     starts = [np.arange(sizes[axis]) * window.strides[axis] - window.pads[axis][0] for axis in (0, 1)]
     places = np.stack(np.meshgrid(*starts, indexing="ij")).reshape(2, -1).astype(np.float32)
@@ -100,5 +100,5 @@ def select_deform_columns(at: Selection) -> tuple[KernelCall, ...] | None:
         masked=bool(at.node.input(2)),
         lanes=at.target.lanes,
     )
-    flops = math.prod(static(at.result().shape or ())) * _FLOPS["linear"]
+    flops = math.prod(at.result_shape()) * _FLOPS["linear"]
     return (KernelCall(kernel, (*filter(None, at.node.inputs), places), (at.node.output,), flops),)

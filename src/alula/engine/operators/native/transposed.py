@@ -69,8 +69,8 @@ def _turned(weights: Array, groups: int) -> Array:
 
 def _call(at: Selection, phases: Sequence[Phase], weights: Array) -> KernelCall:
     rows, columns = phases
-    batch, channels, height, width = static(at.value(0).shape or ())
-    strides, size = at.node.ints("strides"), static(at.result().shape or ())[2:]
+    batch, channels, height, width = at.shape(0)
+    strides, size = at.node.ints("strides"), at.result_shape()[2:]
     part = weights[:, :, list(rows.taps)][:, :, :, list(columns.taps)]
     kernel = Convolution(
         batch=batch,
@@ -99,7 +99,7 @@ def select_col2im(at: Selection) -> tuple[KernelCall, ...] | None:
         return None
     attributes = {name: at.node.ints(name) for name in ("strides", "dilations", "pads")}
     window = window_of(integers(block), attributes)
-    blocks, shape = static(output_sizes(window, integers(sizes))), static(at.result().shape or ())
+    blocks, shape = static(output_sizes(window, integers(sizes))), at.result_shape()
     if not math.prod(shape):
         return None
     rows, columns = zip(

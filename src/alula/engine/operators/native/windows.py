@@ -23,7 +23,7 @@ def select_max_windows(at: Selection) -> tuple[KernelCall, ...] | None:
         return select_max_pool(at)
     node, value = at.node, at.value(0)
     auto = node.text("auto_pad", "NOTSET")
-    shape, out = static(value.shape or ()), static(at.result().shape or ())
+    shape, out = static(value.shape or ()), at.result_shape()
     axes, placed = len(shape) - 2, bool(node.outputs[1:] and node.outputs[1])
     if value.block or not computable(value.dtype) or not 1 <= axes <= _MOST_AXES or auto not in {"NOTSET", "", "VALID"}:
         return None
