@@ -37,17 +37,27 @@ def test_a_reduction_of_a_picture_is_a_pooling(op: str, pool: str, keep: int) ->
     ((1, 4, 6, 6), (1, 2), "ReduceMean"),
     ((1, 4, 6, 6), (2,), "ReduceMean"),
     ((1, 4, 6), (1, 2), "ReduceMean"),
-    ((1, 4, 0, 6), (2, 3), "ReduceMax"),
     ((1, 4, 6, 6), (2, 3), "ReduceSum"),
 ])  # fmt: skip
 def test_other_reductions_stay(shape: tuple[int, ...], axes: tuple[int, ...], op: str) -> None:
-    """Rule: other axes, ranks and kinds, and the maximum of nothing, are no poolings."""
+    """Rule: other axes, ranks and kinds are no poolings."""
     b = GraphBuilder(shape=shape)
     b.node(op, "x", b.constant(np.array(axes)))
 
     _, after = rewritten(b)
 
     assert kinds(after) == [op]
+
+
+def test_the_maximum_of_nothing_is_known_before_the_run() -> None:
+    """Rule: no pool is written for maps without pixels; the result is a constant."""
+    b = GraphBuilder(shape=(1, 4, 0, 6))
+    b.node("ReduceMax", "x", b.constant(np.array([2, 3])))
+
+    before, after = rewritten(b)
+
+    assert kinds(after) == ["Identity"]
+    assert_same_results(after, before, b.feeds())
 
 
 def test_all_axes_are_no_pooling() -> None:
