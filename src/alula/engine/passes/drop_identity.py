@@ -24,9 +24,9 @@ def drop_identity(editor: GraphEditor, node: Node) -> Rewrite | None:
 
 
 def bypass(editor: GraphEditor, node: Node) -> Rewrite | None:
-    """Let readers of a node's only output read its first input; None where an output of the model needs the node."""
+    """Let readers of a node's first and only output read its first input; None where the model's outputs need it."""
     source, result = node.inputs[0], node.output
-    if len([name for name in node.outputs if name]) != 1:
+    if not result or any(node.outputs[1:]):
         return None
     # An output of the model must be made by a node of its own.
     if result in editor.outputs and (editor.producer_of(source) is None or source in editor.outputs):

@@ -51,10 +51,12 @@ from alula.engine.passes.lower_attention import lower_attention
 from alula.engine.passes.lower_computed_conv import lower_computed_conv
 from alula.engine.passes.lower_conv_transpose import lower_conv_transpose
 from alula.engine.passes.lower_deform_conv import lower_deform_conv
+from alula.engine.passes.lower_dropout import lower_dropout
 from alula.engine.passes.lower_einsum import lower_einsum
 from alula.engine.passes.lower_gemm import lower_gemm
 from alula.engine.passes.lower_general_attention import lower_general_attention
 from alula.engine.passes.lower_integer_products import lower_integer_products
+from alula.engine.passes.lower_losses import lower_losses
 from alula.engine.passes.lower_masks import lower_masks
 from alula.engine.passes.lower_norms import lower_norms
 from alula.engine.passes.lower_picks import lower_picks
@@ -96,10 +98,12 @@ PASSES = (
     node_pass(drop_casts, repeat=True),
     node_pass(split_recurrent),
     node_pass(drop_split_concat),
+    node_pass(lower_dropout),
     node_pass(lower_einsum),
     node_pass(lower_gemm),
     node_pass(lower_general_attention),
     node_pass(lower_rotary),
+    node_pass(lower_losses),
     node_pass(lower_norms),
     node_pass(lower_picks),
     node_pass(lower_masks),
