@@ -15,6 +15,7 @@ from alula.engine.graph.nodes import Array, Value
 from alula.engine.passes.driver import NodePass, run_node_pass
 from alula.engine.passes.lower_dropout import lower_dropout
 from alula.engine.passes.lower_losses import lower_losses
+from alula.engine.passes.lower_norm_pools import lower_norm_pools
 from alula.engine.passes.lower_rotary import lower_rotary
 
 _CACHES = (reals(9, 4), reals(9, 4) + 1)
@@ -82,6 +83,7 @@ def test_near_misses_stay(form: Form, wanted: list[str]) -> None:
 
 @pytest.mark.parametrize(("visit", "op", "attributes"), [
     (lower_losses, "SoftmaxCrossEntropyLoss", {}),
+    (lower_norm_pools, "GlobalLpPool", {}),
     (lower_dropout, "Dropout", {}),
     (lower_rotary, "CausalConvWithState", {}),
 ])  # fmt: skip

@@ -58,6 +58,7 @@ from alula.engine.passes.lower_general_attention import lower_general_attention
 from alula.engine.passes.lower_integer_products import lower_integer_products
 from alula.engine.passes.lower_losses import lower_losses
 from alula.engine.passes.lower_masks import lower_masks
+from alula.engine.passes.lower_norm_pools import lower_norm_pools
 from alula.engine.passes.lower_norms import lower_norms
 from alula.engine.passes.lower_picks import lower_picks
 from alula.engine.passes.lower_quantisation import lower_quantisation
@@ -104,6 +105,7 @@ PASSES = (
     node_pass(lower_general_attention),
     node_pass(lower_rotary),
     node_pass(lower_losses),
+    node_pass(lower_norm_pools),
     node_pass(lower_norms),
     node_pass(lower_picks),
     node_pass(lower_masks),
