@@ -134,6 +134,7 @@ def _quantised() -> list[Foreign]:
         Foreign("QLinearGlobalAveragePool", (a, s, za, t, zc), {"channels_last": 0}, steps=1),
         Foreign("QLinearGlobalAveragePool", (a, s, za, t, zc), {"channels_last": 1}, steps=1),
         Foreign("QLinearConcat", (u, zc, a, s, za, a, t, zb), {"axis": 1}, steps=1, constants=False),
+        Foreign("QLinearWhere", (a > 99, a, s, za, b, t, zb, u, zc), steps=1),
         Foreign("QGemm", (x, s, za, w, t, number(0, np.int8), bias, number(9.0), zc), {"alpha": 0.5}),
         Foreign("QGemm", (x, s, za, w.T.copy(), columns, np.zeros(5, np.int8), bias), {"transB": 1}),
         Foreign("MatMulIntegerToFloat", (x, w, s, columns, za, signed, reals(5))),

@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 from support.planned import planned, results_of
 from support.problem import reals
 from support.problems_microsoft import PROBLEMS, Foreign
+from support.problems_quantised import bytes_of
 
 from alula.base.errors import UnsupportedError
 from alula.engine.graph.nodes import Array
@@ -97,6 +98,23 @@ def test_group_norm_of_channels_last_is_the_standards_between_two_transposes() -
     centred = grouped - grouped.mean((1, 3), keepdims=True)
     normal = (centred / np.sqrt((centred**2).mean((1, 3), keepdims=True) + 1e-3)).reshape(x.shape) * scale + shift
     np.testing.assert_allclose(found, normal / (1 + np.exp(-normal)), rtol=1e-4, atol=1e-5)
+
+
+def test_an_lstm_of_quantised_weights_is_the_lstm_of_what_they_stand_for() -> None:
+    """ONNX Runtime quantises what the weights meet as well, which costs accuracy; alula does not."""
+    x, scales = reals(5, 2, 6), (reals(1, 12, low=0.01) / 90, reals(1, 12, low=0.02) / 90)
+    w, r = bytes_of(np.uint8, 1, 6, 12), bytes_of(np.uint8, 1, 3, 12)
+    zero = np.full((1, 12), 120, np.uint8)
+    real = [
+        ((q.astype(np.float32) - 120) * s[:, np.newaxis]).swapaxes(1, 2) for q, s in zip((w, r), scales, strict=True)
+    ]
+    inputs = (x, w, r, reals(1, 24), None, None, None, None, scales[0], zero, scales[1], zero)
+    stored = Foreign("DynamicQuantizeLSTM", inputs, {"hidden_size": 3}, (0, 1, 2))
+    plain = Foreign("LSTM", (x, *real, inputs[3]), {"hidden_size": 3}, (0, 1, 2), domain="")
+
+    found = evaluate_graph(prepare_reference(read_onnx(_model(stored))), {"x0": x})
+
+    _assert_agrees(found, _judged(_model(plain), {"x0": x}), 0)
 
 
 _X, _W = reals(1, 4, 5, 5), reals(4, 4, 3, 3)

@@ -60,13 +60,6 @@ def _pool(op: str, names: str = "") -> Callable[[Steps, Node], str]:
     return write
 
 
-def _reduce_mean(steps: Steps, node: Node) -> str:
-    axes = node.ints("axes")
-    given_axes = (steps.constant(axes),) if axes else ()
-    y = steps.add("ReduceMean", _real(steps, node, 0), *given_axes, keepdims=node.integer("keepdims", 1))
-    return _stored(steps, y, node.input(3), node.input(4))
-
-
 def _concat(steps: Steps, node: Node) -> str:
     parts = [_real(steps, node, first) for first in range(2, len(node.inputs), 3)]
     return _stored(steps, steps.add("Concat", *parts, axis=node.integer("axis")), *node.inputs[:2])
@@ -152,7 +145,6 @@ OPERATORS = (
               attributes=f"{_POOL} channels_last"),
     rewritten("QLinearGlobalAveragePool", _ONE, _pool("GlobalAveragePool"), "GlobalAveragePool of quantised numbers.",
               attributes="channels_last"),
-    rewritten("QLinearReduceMean", _ONE, _reduce_mean, "ReduceMean of quantised numbers.", attributes="axes keepdims"),
     rewritten("QLinearConcat", "y_scale y_zero inputs*", _concat, "Concat of quantised tensors.", attributes="axis"),
     rewritten("QLinearWhere", "condition x x_scale x_zero y y_scale y_zero z_scale z_zero", _where,
               "Where of quantised numbers."),
