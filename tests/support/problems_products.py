@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from support.problem import Problem, problem, reals
+from support.problem import Problem, floats, ints, number, problem, reals
 
 
 def _numbers(dtype: Any, *shape: int) -> np.ndarray[Any, Any]:
@@ -54,4 +54,40 @@ def _windows() -> list[Problem]:
     ]
 
 
-PROBLEMS: Sequence[Problem] = (*_products(), *_windows())
+def _statistics() -> list[Problem]:
+    x, w = reals(2, 3, 5, 4), reals(5, 4)
+    return [
+        problem("LayerNormalization", x, w, axis=-2, outputs=3),
+        problem("LayerNormalization", x, w, reals(5, 4, low=-1), axis=2, epsilon=0.1, outputs=2),
+    ]
+
+
+def _places() -> list[Problem]:
+    pooled, places = floats(5, 6, 7, 8).reshape(1, 1, 2, 2), ints(5, 7, 13, 15).reshape(1, 1, 2, 2)
+    cache, new = reals(2, 3, 6, 2), reals(2, 3, 2, 2)
+    return [
+        problem("MaxUnpool", pooled, places, kernel_shape=(2, 2), strides=(2, 2)),
+        problem("MaxUnpool", pooled, places, ints(1, 1, 5, 6), kernel_shape=(2, 2), strides=(2, 2)),
+        problem("TensorScatter", cache, new, opset=24),
+        problem("TensorScatter", cache, new, ints(1, 4), opset=24),
+        problem("TensorScatter", cache, new, ints(5, 3), mode="circular", opset=24),
+        problem("OneHot", floats(0, 2, -1, 5), number(3, np.int64), floats(2, 7)),
+        problem("BitCast", reals(2, 3), to=6, opset=26),
+    ]
+
+
+def _resizings() -> list[Problem]:
+    small, part = _numbers(np.uint8, 1, 2, 5, 4), floats(0, 0, 0.2, 0.3, 1, 1, 0.7, 1.4)
+    crop: dict[str, Any] = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 9.0}
+    wanted = ints(1, 2, 7, 9)
+    found = [
+        problem("Resize", small.astype(dtype), None, None, wanted, mode="nearest") for dtype in (np.uint8, np.int32)
+    ]
+    return [
+        *found,
+        *(problem("Resize", reals(1, 2, 5, 4), part, None, wanted, mode=m, **crop) for m in ("nearest", "linear")),
+        problem("Resize", reals(1, 2, 5, 4), part, None, wanted, mode="cubic", **crop),
+    ]
+
+
+PROBLEMS: Sequence[Problem] = (*_products(), *_windows(), *_statistics(), *_places(), *_resizings())

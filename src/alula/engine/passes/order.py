@@ -61,8 +61,11 @@ from alula.engine.passes.lower_masks import lower_masks
 from alula.engine.passes.lower_norm_pools import lower_norm_pools
 from alula.engine.passes.lower_norms import lower_norms
 from alula.engine.passes.lower_picks import lower_picks
+from alula.engine.passes.lower_places import lower_places
 from alula.engine.passes.lower_quantisation import lower_quantisation
+from alula.engine.passes.lower_resize import lower_resize
 from alula.engine.passes.lower_rotary import lower_rotary
+from alula.engine.passes.lower_statistics import lower_statistics
 from alula.engine.passes.lower_transposed_volumes import lower_transposed_volumes
 from alula.engine.passes.lower_volumes import lower_volumes
 from alula.engine.passes.merge_reshapes import merge_reshapes
@@ -108,6 +111,9 @@ PASSES = (
     node_pass(lower_norm_pools),
     node_pass(lower_norms),
     node_pass(lower_picks),
+    node_pass(lower_places),
+    node_pass(lower_resize),
+    node_pass(lower_statistics),
     node_pass(lower_masks),
     node_pass(drop_requantisation, repeat=True),
     node_pass(lower_quantisation),

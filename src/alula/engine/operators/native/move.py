@@ -10,8 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape, is_static, static
 from alula.engine.graph.nodes import Array, Node, Value
+from alula.engine.graph.primitives import FORMULA_TYPES
 from alula.engine.kernels.call import KernelCall, Selection
 from alula.engine.kernels.copy import Copy
 from alula.engine.kernels.rearrange import concat, expand, pad, repeat_pixels, split, take_slice, transpose
@@ -25,6 +27,11 @@ def select_copy(at: Selection) -> tuple[KernelCall, ...] | None:
     if at.value(0).block != at.result().block or not _element(at):
         return None
     return _call(at, concat([_stored(at.value(0))], 0, _element(at)))
+
+
+def select_bit_cast(at: Selection) -> tuple[KernelCall, ...] | None:
+    """A copy, between types that fill their bytes."""
+    return select_copy(at) if {at.value(0).dtype, at.result().dtype} <= FORMULA_TYPES - {DType.BOOL} else None
 
 
 def concat_by_copy(at: Selection) -> tuple[KernelCall, ...] | None:

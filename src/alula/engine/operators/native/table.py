@@ -24,7 +24,13 @@ from alula.engine.operators.native.index import (
 )
 from alula.engine.operators.native.lrn import select_lrn
 from alula.engine.operators.native.matmul import select_matmul
-from alula.engine.operators.native.move import select_copy, select_expand, select_slice, select_transpose
+from alula.engine.operators.native.move import (
+    select_bit_cast,
+    select_copy,
+    select_expand,
+    select_slice,
+    select_transpose,
+)
 from alula.engine.operators.native.norms import (
     select_group_norm,
     select_instance_norm,
@@ -123,6 +129,7 @@ SELECTIONS: Mapping[tuple[str, str], Select] = MappingProxyType(
         ("", "ReduceSumSquare"): select_reduce,
         ("", "RMSNormalization"): select_rms_norm,
         ("", "GroupNormalization"): select_group_norm,
+        ("", "BitCast"): select_bit_cast,
         ("", "Identity"): select_copy,
         ("", "Reshape"): select_copy,
         ("", "Flatten"): select_copy,
