@@ -18,10 +18,10 @@ import numpy as np
 from alula.base.tensors import DType
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import INTERNAL, Attribute, Node
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.match import Fixed, Match, Number, Some, either, find, made
 from alula.engine.passes.merge_reshapes import is_view
 from alula.engine.passes.merge_transposes import order_of
-from alula.engine.passes.normal import static_shape
 from alula.engine.passes.views import View, dense, view_of
 
 _PRODUCT = made("MatMul", Some("q"), Some("k"), name="scores")

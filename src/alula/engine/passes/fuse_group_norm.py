@@ -16,8 +16,9 @@ import numpy as np
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Attribute, Node
 from alula.engine.operators.table import operator_named
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.match import Fixed, Some, find, keeps_shape, made
-from alula.engine.passes.normal import NewConstants, along, static_shape
+from alula.engine.passes.normal import NewConstants, along
 
 _SPELLINGS = (
     made(

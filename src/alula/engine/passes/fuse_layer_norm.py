@@ -23,6 +23,7 @@ import numpy as np
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Array, Attribute, Node, Value
 from alula.engine.graph.numpy_dtypes import numpy_dtype
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.match import Fixed, Match, Some, find, is_closed, keeps_shape, made
 from alula.engine.passes.normal import (
     NewConstants,
@@ -32,7 +33,6 @@ from alula.engine.passes.normal import (
     mean_of,
     over_root,
     squared,
-    static_shape,
 )
 
 _X = Some("x")

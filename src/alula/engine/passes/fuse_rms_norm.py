@@ -16,8 +16,9 @@ from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Attribute, Node
 from alula.engine.graph.numpy_dtypes import numpy_dtype
 from alula.engine.operators.table import operator_named
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.match import Match, Some, find, keeps_shape
-from alula.engine.passes.normal import NewConstants, along, axes_of_mean, mean_of, over_root, squared, static_shape
+from alula.engine.passes.normal import NewConstants, along, axes_of_mean, mean_of, over_root, squared
 
 _X = Some("x")
 # Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019.

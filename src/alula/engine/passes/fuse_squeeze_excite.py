@@ -20,8 +20,9 @@ from alula.base.tensors import DType
 from alula.engine.graph.formula import Formula
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import INTERNAL, Array, Node
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.match import is_closed
-from alula.engine.passes.normal import NewConstants, static_shape
+from alula.engine.passes.normal import NewConstants
 
 _CONV = (INTERNAL, "FusedConv")
 _MATMUL = (INTERNAL, "FusedMatMul")

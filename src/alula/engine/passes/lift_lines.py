@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from alula.base.tensors import DType
-from alula.engine.graph.dims import is_static
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import INTERNAL, Node
+from alula.engine.passes.known import are_float32
 from alula.engine.passes.sketch import Sketch
 
 _RANK = 3
@@ -25,7 +24,7 @@ _FIRST = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 0}
 
 def lift_lines(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Rewrite one node."""
-    if node.kind not in _LIFTED or any(node.outputs[1:]) or not _is_line(editor, node):
+    if node.kind not in _LIFTED or any(node.outputs[1:]) or not are_float32(editor, _pixels(node), _RANK):
         return None
     sketch = Sketch(editor, node)
     inputs = [_lifted(sketch, node.inputs[0])]
@@ -40,10 +39,9 @@ def lift_lines(editor: GraphEditor, node: Node) -> Rewrite | None:
     return sketch.finish(sketch.reshape(y, (batch, channels, length)))
 
 
-def _is_line(editor: GraphEditor, node: Node) -> bool:
-    values = [editor.value(name) for name in (node.inputs[0], *node.inputs[3:], node.output)]
-    floats = all(value.dtype is DType.FLOAT32 for value in values)
-    return floats and all(v.shape is not None and len(v.shape) == _RANK and is_static(v.shape) for v in values)
+def _pixels(node: Node) -> tuple[str, ...]:
+    """The values that have the spatial axes: all but weights and bias."""
+    return (node.inputs[0], *node.inputs[3:], node.output)
 
 
 def _lifted(sketch: Sketch, name: str) -> str:

@@ -20,7 +20,8 @@ from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators.attributes import attributes_of
 from alula.engine.operators.table import operator_of
 from alula.engine.passes.fuse_attention import Heads, Result, placed, scaled_dot_product
-from alula.engine.passes.normal import NewConstants, static_shape
+from alula.engine.passes.known import static_shape
+from alula.engine.passes.normal import NewConstants
 from alula.engine.passes.views import View, dense, view_of
 
 _APART, _PACKED = 4, 3

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from alula.base.tensors import DType
-from alula.engine.graph.dims import is_static, static
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import INTERNAL, Array, Node
+from alula.engine.passes.known import are_float32
 from alula.engine.passes.sketch import Sketch
 
 
@@ -24,12 +23,7 @@ def lower_deform_conv(editor: GraphEditor, node: Node) -> Rewrite | None:
     if node.kind != ("", "DeformConv"):
         return None
     weights = editor.constant(node.inputs[1])
-    values = [editor.value(name) for name in (*node.inputs, node.output) if name]
-    if weights is None or any(
-        v.dtype is not DType.FLOAT32 or v.shape is None or not is_static(v.shape) for v in values
-    ):
-        return None
-    if not all(math.prod(static(value.shape or ())) for value in values):
+    if weights is None or not are_float32(editor, filter(None, (*node.inputs, node.output))):
         return None
     return _product(Sketch(editor, node), node, weights)
 

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alula.base.tensors import DType
-from alula.engine.graph.dims import is_static
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
 from alula.engine.operators.common import Mismatch
 from alula.engine.operators.einsum import Labels, labels_of
+from alula.engine.passes.known import are_float32
 from alula.engine.passes.sketch import Sketch
 
 
@@ -30,11 +29,10 @@ def lower_einsum(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Rewrite one Einsum."""
     if node.kind != ("", "Einsum"):
         return None
-    values = [editor.value(name) for name in node.inputs]
-    if any(v.dtype is not DType.FLOAT32 or v.shape is None or not is_static(v.shape) or 0 in v.shape for v in values):
+    if not are_float32(editor, node.inputs):
         return None
     try:
-        inputs, output = labels_of(node.text("equation"), [len(v.shape or ()) for v in values])
+        inputs, output = labels_of(node.text("equation"), [len(editor.value(name).shape or ()) for name in node.inputs])
     except Mismatch:
         return None
     work = _Sums(Sketch(editor, node))

@@ -23,8 +23,8 @@ from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators.attention import Mask
 from alula.engine.operators.attributes import attributes_of
 from alula.engine.operators.table import operator_of
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.lower_attention import plain_form
-from alula.engine.passes.normal import static_shape
 from alula.engine.passes.sketch import Sketch
 
 _APART, _PACKED = 4, 3

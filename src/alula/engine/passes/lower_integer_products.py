@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from alula.base.tensors import DType
-from alula.engine.graph.dims import is_static, static
+from alula.engine.graph.dims import static
 from alula.engine.graph.formula import FormulaBuilder, Operand
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators.quantise import RANGES
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.lower_quantisation import write_quantised
 from alula.engine.passes.sketch import Sketch
 from alula.engine.passes.write_formula import as_single, elementwise
@@ -63,7 +64,7 @@ def lower_integer_products(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Rewrite one product."""
     if node.domain or node.op not in _PLACES:
         return None
-    if any(not _is_known(editor, name) for name in (*node.inputs, node.output) if name):
+    if any(static_shape(editor, name) is None for name in (*node.inputs, node.output) if name):
         return None
     left, right, *_ = (node.inputs[place] for place in _PLACES[node.op][:2])
     if any(editor.value(name).dtype not in _BYTES for name in (left, right)) or editor.constant(left) is not None:
@@ -71,11 +72,6 @@ def lower_integer_products(editor: GraphEditor, node: Node) -> Rewrite | None:
     if node.op.startswith("QLinear") and not _has_constant_scales(editor, node):
         return None
     return (_lower_conv if "Conv" in node.op else _lower_matmul)(editor, node)
-
-
-def _is_known(editor: GraphEditor, name: str) -> bool:
-    value = editor.values.get(name)
-    return value is not None and value.shape is not None and is_static(value.shape) and 0 not in value.shape
 
 
 def _has_constant_scales(editor: GraphEditor, node: Node) -> bool:

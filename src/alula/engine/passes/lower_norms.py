@@ -12,10 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alula.base.tensors import DType
-from alula.engine.graph.dims import is_static
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
+from alula.engine.passes.known import are_float32
 from alula.engine.passes.sketch import Sketch
 
 # ONNX's function body of MeanVarianceNormalization.
@@ -28,10 +27,10 @@ def lower_norms(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Rewrite one normalisation."""
     if node.domain or node.op not in {"MeanVarianceNormalization", "LpNormalization"}:
         return None
-    x = editor.value(node.inputs[0])
-    if x.dtype is not DType.FLOAT32 or not x.shape or not is_static(x.shape) or 0 in x.shape:
+    shape = editor.value(node.inputs[0]).shape
+    if not shape or not are_float32(editor, node.inputs[:1]):
         return None
-    sketch, rank = Sketch(editor, node), len(x.shape)
+    sketch, rank = Sketch(editor, node), len(shape)
     if node.op == "LpNormalization":
         return _lp_norm(sketch, node, rank)
     return _mean_variance(sketch, node, [axis % rank for axis in node.ints("axes", (0, 2, 3))])

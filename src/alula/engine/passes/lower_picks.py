@@ -13,9 +13,9 @@ import math
 import numpy as np
 
 from alula.base.tensors import DType
-from alula.engine.graph.dims import is_static, static
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.sketch import Sketch
 
 
@@ -23,10 +23,8 @@ def lower_picks(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Rewrite one node."""
     if node.domain or node.op not in {"Compress", "Hardmax"}:
         return None
-    shape = editor.value(node.inputs[0]).shape
-    if not shape or not is_static(shape) or 0 in shape:
-        return None
-    return (_compress if node.op == "Compress" else _hardmax)(editor, node, static(shape))
+    shape = static_shape(editor, node.inputs[0])
+    return (_compress if node.op == "Compress" else _hardmax)(editor, node, shape) if shape else None
 
 
 def _compress(editor: GraphEditor, node: Node, shape: tuple[int, ...]) -> Rewrite | None:

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from alula.base.tensors import DType
-from alula.engine.graph.dims import is_static, static
+from alula.engine.graph.dims import static
 from alula.engine.graph.formula import FormulaBuilder, Operand
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
 from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
 from alula.engine.graph.primitives import SINGLE
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.sketch import Sketch
 from alula.engine.passes.write_formula import as_single, elementwise
 
@@ -31,7 +32,7 @@ def lower_quantisation(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Rewrite one node."""
     if node.domain or node.op not in _OPERATORS:
         return None
-    if any(not _is_known(editor, name) for name in (*node.inputs, *node.outputs) if name):
+    if any(static_shape(editor, name) is None for name in (*node.inputs, *node.outputs) if name):
         return None
     if node.op == "DynamicQuantizeLinear":
         return _dynamic(editor, node)
@@ -41,11 +42,6 @@ def lower_quantisation(editor: GraphEditor, node: Node) -> Rewrite | None:
     else:
         fits = source in STORED | {DType.INT32} and result in SINGLE
     return _by_factors(editor, node) if fits and editor.value(node.inputs[1]).dtype in SINGLE else None
-
-
-def _is_known(editor: GraphEditor, name: str) -> bool:
-    value = editor.values.get(name)
-    return value is not None and value.shape is not None and is_static(value.shape) and 0 not in value.shape
 
 
 def _by_factors(editor: GraphEditor, node: Node) -> Rewrite | None:

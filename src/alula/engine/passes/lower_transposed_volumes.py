@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from alula.base.tensors import DType
-from alula.engine.graph.dims import is_static
 from alula.engine.graph.formula import IDENTITY
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import INTERNAL, Array, Node
 from alula.engine.operators.phases import Phase, phases_of, zeros_around
-from alula.engine.passes.lower_volumes import PLANES_FIRST, neighbours, padded_planes
+from alula.engine.passes.lower_volumes import PLANES_FIRST, is_volume, neighbours, padded_planes
 from alula.engine.passes.sketch import Sketch
 
 _RANK = 5
@@ -28,8 +26,7 @@ def lower_transposed_volumes(editor: GraphEditor, node: Node) -> Rewrite | None:
     weights = editor.constant(node.input(1))
     if node.kind != (INTERNAL, "FusedConvTranspose") or weights is None or weights.ndim != _RANK:
         return None
-    values = [editor.value(name) for name in (node.inputs[0], *node.inputs[3:], node.output)]
-    if any(v.dtype is not DType.FLOAT32 or v.shape is None or not is_static(v.shape) for v in values):
+    if not is_volume(editor, node):
         return None
     sketch = Sketch(editor, node)
     planes, stride = sketch.shape(node.output)[2], node.ints("strides")[0]

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from alula.base.tensors import DType
-from alula.engine.graph.dims import is_static
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import INTERNAL, Array, Node
+from alula.engine.passes.known import are_float32
 from alula.engine.passes.sketch import Sketch
 
 _RANK = 5
@@ -28,7 +27,7 @@ PLANES_FIRST = (0, 2, 1, 3, 4)
 
 def lower_volumes(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Rewrite one node."""
-    if any(node.outputs[1:]) or not node.inputs or not _is_volume(editor, node):
+    if any(node.outputs[1:]) or not node.inputs or not is_volume(editor, node):
         return None
     if not node.domain and node.op in _GLOBAL:
         sketch = Sketch(editor, node)
@@ -43,10 +42,9 @@ def lower_volumes(editor: GraphEditor, node: Node) -> Rewrite | None:
     return None
 
 
-def _is_volume(editor: GraphEditor, node: Node) -> bool:
-    values = [editor.value(name) for name in (node.inputs[0], *node.inputs[3:], node.output)]
-    floats = all(value.dtype is DType.FLOAT32 for value in values)
-    return floats and all(v.shape is not None and len(v.shape) == _RANK and is_static(v.shape) for v in values)
+def is_volume(editor: GraphEditor, node: Node) -> bool:
+    """Whether what the node reads and makes, weights and bias apart, is float32 [N, C, D, H, W] of known shape."""
+    return are_float32(editor, (node.inputs[0], *node.inputs[3:], node.output), _RANK)
 
 
 def _pool(sketch: Sketch, node: Node) -> Rewrite:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from alula.engine.graph.dims import is_static, static
 from alula.engine.graph.graph import GraphEditor
 from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.graph.numpy_dtypes import dtype_of
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.match import Fixed, Made, Number, Pattern, either, made
 
 
@@ -67,14 +67,6 @@ def axes_of_mean(editor: GraphEditor, mean: Node, rank: int) -> tuple[int, ...] 
     return tuple(sorted(int(axis) % rank for axis in axes.reshape(-1)))
 
 
-def static_shape(editor: GraphEditor, name: str) -> tuple[int, ...] | None:
-    """The shape of a value in numbers; None where it is not known, or where it is empty."""
-    value = editor.values.get(name)
-    if value is None or value.shape is None or not is_static(value.shape) or 0 in value.shape:
-        return None
-    return static(value.shape)
-
-
 def along(array: Array | None, rank: int, axes: tuple[int, ...], sizes: tuple[int, ...]) -> Array | None:
     """A constant as an array over some axes of a value; None where it varies along others or has more."""
     if array is None or array.ndim > rank:
@@ -87,3 +79,8 @@ def along(array: Array | None, rank: int, axes: tuple[int, ...], sizes: tuple[in
         return np.broadcast_to(inner, sizes)
     except ValueError:
         return None
+
+
+__all__ = [
+    "NewConstants", "along", "axes_of_mean", "inverse_root", "mean_of", "over_root", "squared", "static_shape",
+]  # fmt: skip

@@ -20,8 +20,9 @@ import numpy as np
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.operators.table import operator_of
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.merge_transposes import join_transposes, moves_nothing, order_of
-from alula.engine.passes.normal import NewConstants, static_shape
+from alula.engine.passes.normal import NewConstants
 
 _REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"})
 
@@ -50,7 +51,7 @@ def sink_transposes(editor: GraphEditor, node: Node) -> Rewrite | None:
         return None
     if node.op == "Transpose":
         return join_transposes(editor, node)
-    turned = _turned(editor, node)
+    turned = _turned(editor, node, shared=node.op in _REDUCTIONS)
     if turned is None:
         return None
     operator = operator_of(node)
@@ -65,8 +66,11 @@ def sink_transposes(editor: GraphEditor, node: Node) -> Rewrite | None:
     return _reduction(editor, node, turned) if node.op in _REDUCTIONS else None
 
 
-def _turned(editor: GraphEditor, node: Node) -> _Turned | None:
-    """The transposes of the operands; None where there are none, they differ, or others read what they make."""
+def _turned(editor: GraphEditor, node: Node, *, shared: bool = False) -> _Turned | None:
+    """The transposes of the operands; None where there are none, they differ, or others read what they make.
+
+    `shared` ones may have other readers and then stay: a reduction's result is small enough to be transposed besides.
+    """
     nodes: dict[str, Node] = {}
     others = []
     orders = set()
@@ -78,11 +82,15 @@ def _turned(editor: GraphEditor, node: Node) -> _Turned | None:
         if producer is None or order is None:
             others.append(name)
             continue
-        if name in editor.outputs or any(reader is not node for reader in editor.consumers_of(name)):
+        if not shared and _has_other_readers(editor, name, node):
             return None
         nodes[name] = producer
         orders.add(order)
     return _Turned(orders.pop(), tuple(nodes.values()), tuple(others)) if len(orders) == 1 else None
+
+
+def _has_other_readers(editor: GraphEditor, name: str, node: Node) -> bool:
+    return name in editor.outputs or any(reader is not node for reader in editor.consumers_of(name))
 
 
 def _elementwise(editor: GraphEditor, node: Node, turned: _Turned) -> Rewrite | None:
@@ -90,7 +98,8 @@ def _elementwise(editor: GraphEditor, node: Node, turned: _Turned) -> Rewrite | 
     shape = editor.value(node.output).shape
     if shape is None or len(shape) != turned.rank:
         return None
-    if any(editor.value(transpose.output).shape != shape for transpose in turned.nodes):
+    # Gates may be transposed beside what they scale; alone, the large result would be transposed in their place.
+    if all(editor.value(transpose.output).shape != shape for transpose in turned.nodes):
         return None
     constants = NewConstants(editor, node.output)
     views = {name: _turned_view(editor, name, turned.order, constants) for name in turned.others}
@@ -172,8 +181,7 @@ def _reduction(editor: GraphEditor, node: Node, turned: _Turned) -> Rewrite | No
     left = [axis for index, axis in enumerate(turned.order) if index not in gone]
     if left != sorted(left):
         return None
-    drop = (*turned.nodes, node)
-    return Rewrite(drop=drop, add=(moved,), constants=constants.arrays, values=constants.values)
+    return Rewrite(drop=_gone(editor, turned, node), add=(moved,), constants=constants.arrays, values=constants.values)
 
 
 def _moved(editor: GraphEditor, moved: Node, turned: _Turned, constants: NewConstants, node: Node) -> Rewrite | None:
@@ -186,4 +194,10 @@ def _moved(editor: GraphEditor, moved: Node, turned: _Turned, constants: NewCons
     attributes = MappingProxyType({"perm": turned.order})
     add = (replace(moved, outputs=(name,)), Node("Transpose", (name,), node.outputs, attributes))
     values = (*constants.values, Value(name, value.dtype, shape))
-    return Rewrite(drop=(*turned.nodes, node), add=add, constants=constants.arrays, values=values)
+    return Rewrite(drop=_gone(editor, turned, node), add=add, constants=constants.arrays, values=values)
+
+
+def _gone(editor: GraphEditor, turned: _Turned, node: Node) -> tuple[Node, ...]:
+    """The node, and the transposes that nobody else reads."""
+    alone = (one for one in turned.nodes if not _has_other_readers(editor, one.output, node))
+    return (*alone, node)

@@ -15,8 +15,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.dims import static
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Array, Node, Value
-
-_VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten"})
+from alula.engine.passes.merge_reshapes import is_view
 
 
 class Sketch:
@@ -71,12 +70,7 @@ class Sketch:
         if array is not None:
             return self.constant(array.reshape(shape))
         maker = self._editor.producer_of(name)
-        if (
-            maker is not None
-            and not maker.domain
-            and maker.op in _VIEWS
-            and self.shape(maker.inputs[0]) == tuple(shape)
-        ):
+        if maker is not None and is_view(maker) and self.shape(maker.inputs[0]) == tuple(shape):
             return self._past(maker)
         return self.node("Reshape", (name, self.constant(np.asarray(shape, np.int64))), shape)
 

@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node, Value
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.merge_transposes import order_of
-from alula.engine.passes.normal import static_shape
 
 _MATRIX = 2
 

@@ -13,9 +13,9 @@ from types import MappingProxyType
 
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.merge_reshapes import is_view
 from alula.engine.passes.merge_transposes import order_of
-from alula.engine.passes.normal import static_shape
 
 
 def unstack_transposes(editor: GraphEditor, node: Node) -> Rewrite | None:

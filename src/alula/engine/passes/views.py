@@ -16,8 +16,8 @@ from alula.base.tensors import DType
 from alula.engine.graph.graph import GraphEditor
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators.evaluate import evaluate
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.match import number_of
-from alula.engine.passes.normal import static_shape
 
 # Their references return views of their first input where numpy can.
 _MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split"})
