@@ -21,6 +21,7 @@ from alula.engine.graph.nodes import INTERNAL, Array, Attribute, Node, Value
 from alula.engine.graph.numpy_dtypes import dtype_of
 from alula.engine.operators.evaluate import evaluate_graph
 from alula.engine.passes.driver import NodePass
+from alula.engine.passes.drop_dead_nodes import drop_dead_nodes
 from alula.engine.passes.drop_requantisation import drop_requantisation
 from alula.engine.passes.fold_constants import fold_constants
 from alula.engine.passes.fuse_elementwise import fuse_elementwise
@@ -101,9 +102,10 @@ def test_numbers_that_are_quantised_already_are_not_quantised_again(
         x = b.node(op, x, **attributes)
     b.node("Neg", _real(b, _stored(b, x)))
 
-    found = _same(b.graph(), b.feeds, drop_requantisation, drop_requantisation)
+    found = drop_dead_nodes(_same(b.graph(), b.feeds, drop_requantisation, drop_requantisation))
 
-    assert kinds(found).count("QuantizeLinear") == 1
+    left = [op for op in kinds(found) if op.endswith("quantizeLinear") or op == "QuantizeLinear"]
+    assert left == ["QuantizeLinear", "DequantizeLinear"]
 
 
 def test_bytes_that_are_dequantised_and_quantised_are_the_bytes() -> None:
