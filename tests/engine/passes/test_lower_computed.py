@@ -10,7 +10,7 @@ import pytest
 from support.pass_graphs import Array
 from support.planned import assert_close, planned, results_of
 from support.plans import RUNNABLE
-from support.problem import reals
+from support.problem import positive, reals
 
 from alula.base.tensors import DType
 from alula.engine.graph.graph import Graph
@@ -33,7 +33,7 @@ def _agrees(op: str, arrays: list[Array], folder: Path, fixed: tuple[int, ...] =
         Node("Abs", ("y",), ("last",)),
     )
     constants = {name: array for name, array in zip(names, arrays, strict=True) if name not in feeds}
-    graph = Graph("computed", nodes, inputs, ("last",), constants, {v.name: v for v in inputs}, {"": 22})
+    graph = Graph("computed", nodes, inputs, ("last",), constants, {v.name: v for v in inputs}, {"": 24})
     wanted = evaluate_graph(prepare_reference(graph), feeds)
     for target in {RUNNABLE[0].name: RUNNABLE[0], RUNNABLE[-1].name: RUNNABLE[-1]}.values():
         plan = planned(graph, target)
@@ -92,3 +92,20 @@ def test_transposed_convolutions_too(attributes: dict[str, Any], fixed: tuple[in
     bias = reals(8 if "group" in attributes else 4)
 
     _agrees("ConvTranspose", [_PICTURE, reals(6, 4, 3, 2), bias], tmp_path, fixed=fixed, **attributes)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 9, 8), (3, 6), (2, 6, 5)], ids=str)
+def test_parameters_of_batch_norms_may_be_computed(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """Conditional normalisation: scale and shift come from another network."""
+    parameters = [reals(6), reals(6, low=-1), reals(6, low=-2), positive(6)]
+
+    _agrees("BatchNormalization", [reals(*shape), *parameters], tmp_path, epsilon=0.01)
+
+
+def test_indices_and_starts_may_be_computed(tmp_path: Path) -> None:
+    """Rule: what says where elements go may come from the run."""
+    pooled, places = reals(1, 2, 2, 2), np.asarray([5, 7, 13, 15, 16, 18, 30, 31]).reshape(1, 2, 2, 2)
+
+    _agrees("MaxUnpool", [pooled, places], tmp_path, kernel_shape=(2, 2), strides=(2, 2))
+    _agrees("TensorScatter", [reals(2, 3, 6, 2), reals(2, 3, 2, 2), np.asarray([1, 4])], tmp_path)
+    _agrees("TensorScatter", [reals(2, 3, 6, 2), reals(2, 3, 2, 2), np.asarray([5, 3])], tmp_path, mode="circular")
