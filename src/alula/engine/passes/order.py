@@ -19,6 +19,7 @@ from alula.engine.passes.driver import (
 from alula.engine.passes.drop_casts import drop_casts
 from alula.engine.passes.drop_dead_nodes import drop_dead_nodes
 from alula.engine.passes.drop_duplicates import drop_duplicates
+from alula.engine.passes.drop_expand import drop_expand
 from alula.engine.passes.drop_identity import drop_identity
 from alula.engine.passes.drop_requantisation import drop_requantisation
 from alula.engine.passes.drop_split_concat import drop_split_concat
@@ -69,6 +70,7 @@ from alula.engine.passes.lower_statistics import lower_statistics
 from alula.engine.passes.lower_transposed_volumes import lower_transposed_volumes
 from alula.engine.passes.lower_volumes import lower_volumes
 from alula.engine.passes.merge_reshapes import merge_reshapes
+from alula.engine.passes.merge_slices import merge_slices
 from alula.engine.passes.merge_transposes import merge_transposes
 from alula.engine.passes.reduce_to_global_pool import reduce_to_global_pool
 from alula.engine.passes.resolve_align import resolve_align
@@ -98,7 +100,9 @@ PASSES = (
     graph_pass(widen_half),
     graph_pass(drop_dead_nodes),
     graph_pass(drop_duplicates),
+    node_pass(merge_slices, repeat=True),
     node_pass(drop_identity),
+    node_pass(drop_expand, repeat=True),
     node_pass(drop_casts, repeat=True),
     node_pass(split_recurrent),
     node_pass(drop_split_concat),
