@@ -196,13 +196,33 @@ def test_two_transposes_of_another_order_become_one() -> None:
     assert fused(fragment, (merge_transposes,)) == ["Transpose"]
 
 
-def test_an_operand_that_broadcasts_keeps_its_transpose() -> None:
-    """Its axes are smaller than those of the result, and its elements move."""
+def test_an_operand_that_broadcasts_is_turned_with_the_other() -> None:
+    """Both axes are in the same order, before and behind."""
+    fragment: Fragment = lambda b, x: _nchw(  # noqa: E731
+        b, b.node("Add", _nhwc(b, b.node("ReduceMax", x, _integers(b, 2))), _nhwc(b, x))
+    )
+
+    assert fused(fragment, _SINK) == ["ReduceMax", "Add"]
+
+
+def test_a_small_operand_is_not_turned_behind_a_large_one() -> None:
+    """The result would be transposed in place of one row of it."""
     fragment: Fragment = lambda b, x: b.node(  # noqa: E731
-        "Add", _nhwc(b, b.node("ReduceMax", x, _integers(b, 2))), _nhwc(b, x)
+        "Add", _nhwc(b, b.node("ReduceMax", x, _integers(b, 2))), b.normal(2, 4, 5, 3)
     )
 
     assert kept(fragment, (sink_transposes,))
+
+
+def test_a_mean_that_shares_its_transpose_reads_what_is_before_it() -> None:
+    """Squeeze-and-excitation over channels-last maps: both the mean and the scaling read the transposed maps."""
+
+    def fragment(b: GraphBuilder, x: str) -> str:
+        maps = _nhwc(b, x)
+        gate = b.node("Sigmoid", b.node("ReduceMean", maps, _integers(b, 1, 2)))
+        return _nchw(b, b.node("Mul", maps, gate))
+
+    assert fused(fragment, _SINK) == ["ReduceMean", "Sigmoid", "Mul"]
 
 
 def test_what_is_computed_twice_is_computed_once() -> None:
