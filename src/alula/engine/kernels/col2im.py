@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alula.engine.kernels.ir import Function, Index, module
+from alula.engine.kernels.loops import each_vector
 from alula.engine.kernels.target import Target
 
 Pair = tuple[int, int]
@@ -80,15 +81,8 @@ class _Emitter:
         f.loop("%lo", "%hi", 1, unit)
 
     def _clear(self, out: str) -> None:
-        f, rest = self.f, self.k.size[1] % self.f.lanes
-
-        def piece(at: Index, count: int) -> list[str]:
-            f.store_first(count, f.constant(0.0), out, at)
-            return []
-
-        f.loop(0, self.k.size[1] - rest, f.lanes, lambda at, _: piece(at, f.lanes))
-        if rest:
-            piece(self.k.size[1] - rest, rest)
+        f = self.f
+        each_vector(f, self.k.size[1], lambda at, count: f.store_first(count, f.constant(0.0), out, at))
 
     def _block_row(self, taps: str, out: str, place: Index) -> None:
         """Blocks that begin `place` rows above, if there is such a row of blocks."""
@@ -109,10 +103,9 @@ class _Emitter:
         """A row of blocks onto every `stride`-th element."""
         f, stride = self.f, self.k.strides[1]
 
-        def vector(at: Index, lanes: int) -> list[str]:
+        def vector(at: Index, lanes: int) -> None:
             total = f.arithmetic("fadd", f.load_first(lanes, out, at), f.load_first(lanes, source, at))
             f.store_first(lanes, total, out, at)
-            return []
 
         def scalar(at: Index, _: list[str]) -> list[str]:
             place = f.at(out, f.mul(at, stride))
@@ -121,8 +114,5 @@ class _Emitter:
 
         if stride > 1:
             f.loop(0, count, 1, scalar)
-            return
-        rest = count % f.lanes
-        f.loop(0, count - rest, f.lanes, lambda at, _: vector(at, f.lanes))
-        if rest:
-            vector(count - rest, rest)
+        else:
+            each_vector(f, count, vector)

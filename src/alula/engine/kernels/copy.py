@@ -12,6 +12,7 @@ from functools import cached_property
 
 from alula.engine.kernels.cut import Cut, cut_loops
 from alula.engine.kernels.ir import Function, Index, module
+from alula.engine.kernels.loops import Groups
 from alula.engine.kernels.target import Target
 from alula.engine.kernels.transpose import transpose_tile
 
@@ -148,13 +149,8 @@ class _Box:
             outer = f.div(outer, region.shape[loop])
             places = self._advance(places, loop, here)
         places = self._advance(places, cut.depth, f.mul(piece, cut.piece))
-        rest = region.shape[cut.depth] - (cut.pieces - 1) * cut.piece
-        if cut.pieces == 1 or rest == cut.piece:
-            self._loop(cut.depth, rest, places)
-        else:
-            last = cut.pieces - 1
-            f.when(f.compare("ne", piece, last), lambda: self._loop(cut.depth, cut.piece, places))
-            f.when(f.compare("eq", piece, last), lambda: self._loop(cut.depth, rest, places))
+        groups = Groups(region.shape[cut.depth], cut.piece)
+        groups.emit(f, piece, lambda extent: self._loop(cut.depth, extent, places))
         return []
 
     def _advance(self, places: tuple[str, str], loop: int, index: Index) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 from alula.engine.kernels.ir import Function, Index, module
+from alula.engine.kernels.loops import each_vector_of_groups
 from alula.engine.kernels.neighbours import linear_neighbours, taps_of, weighted
 from alula.engine.kernels.target import Target
 
@@ -60,25 +61,9 @@ class _Emitter:
         self.f = function
 
     def emit(self) -> None:
-        f, k = self.f, self.k
-        step = f.lanes * _VECTORS
-        pieces, rest = math.ceil(k.pixels / step), k.pixels % f.lanes
+        each_vector_of_groups(self.f, self.k.pixels, self.f.lanes * _VECTORS, self._vector)
 
-        def unit(index: Index, _: list[str]) -> list[str]:
-            group, first = f.div(index, pieces), f.mul(f.mod(index, pieces), step)
-            last = f.least(f.add(first, step), k.pixels - rest)
-            f.loop(first, last, f.lanes, lambda at, _: self._vector(group, at, f.lanes))
-            if rest:
-                ends = f.compare("sge", f.add(first, step), k.pixels)
-                f.when(ends, lambda: self._last(group, k.pixels - rest, rest))
-            return []
-
-        f.loop("%lo", "%hi", 1, unit)
-
-    def _last(self, group: Index, at: Index, count: int) -> None:
-        self._vector(group, at, count)
-
-    def _vector(self, group: Index, at: Index, count: int) -> list[str]:
+    def _vector(self, group: Index, at: Index, count: int) -> None:
         """`count` neighbouring output pixels; `group` counts the groups of all pictures."""
         f, k = self.f, self.k
         rows, columns = f.load_first(count, "%b", at), f.load_first(count, "%b", f.add(at, k.pixels))
@@ -89,7 +74,6 @@ class _Emitter:
             x = f.load_first(count, moves, k.pixels)
             x = f.arithmetic("fadd", x, f.arithmetic("fadd", columns, f.constant(float(right))))
             self._tap(group, (number, entry), (y, x), (at, count))
-        return []
 
     def _tap(self, group: Index, tap: tuple[int, Index], place: tuple[str, str], where: tuple[Index, int]) -> None:
         """What one tap reads, of all channels of the group."""

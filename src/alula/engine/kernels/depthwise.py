@@ -15,6 +15,7 @@ from alula.engine.graph.nodes import Array
 from alula.engine.kernels.blocks import check_block
 from alula.engine.kernels.formula import emit_formula, emit_rows, is_dear
 from alula.engine.kernels.ir import Function, Index, module
+from alula.engine.kernels.loops import each_stretch_of_rows
 from alula.engine.kernels.target import Target
 from alula.engine.kernels.window import Axis, Strip, columns, largest_tile, rows_per_unit, tile_axis
 
@@ -134,17 +135,12 @@ class _Emitter:
 
     def emit(self) -> None:
         k, f = self._k, self._f
-        groups = math.ceil(k.out_h / k.rows)
 
-        def unit(index: Index, _: list[str]) -> list[str]:
-            plane, group = f.div(index, groups), f.mod(index, groups)
+        def stretch(plane: Index, first: Index, last: Index) -> None:
             block = plane if k.batch == 1 else f.mod(plane, k.blocks)
-            first = f.mul(group, k.rows)
-            last = k.out_h if groups == 1 else f.least(f.add(first, k.rows), k.out_h)
             self._emit_plane(plane, block, first, last)
-            return []
 
-        f.loop("%lo", "%hi", 1, unit)
+        each_stretch_of_rows(f, k.out_h, k.rows, stretch)
 
     def _emit_plane(self, plane: Index, block: Index, first: Index, last: Index) -> None:
         k, f = self._k, self._f

@@ -5,13 +5,13 @@ In: a dense tensor seen as [outer, axis, inner]. Out: int64 [outer, inner].
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from alula.base.tensors import DType
 from alula.engine.kernels.ir import Carried, Function, Index, module
 from alula.engine.kernels.lanes import Lanes, full_width, widths_of
+from alula.engine.kernels.loops import Groups
 from alula.engine.kernels.target import Target
 
 # Neighbouring columns of one unit; a multiple of every register width.
@@ -45,24 +45,19 @@ class ExtremePlace:
     @property
     def units(self) -> int:
         """Groups of columns."""
-        return self.outer * math.ceil(self.inner / _GROUP)
+        return self.outer * Groups(self.inner, _GROUP).count
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
         f = Function(name, ("x", "y"), target)
-        groups = math.ceil(self.inner / _GROUP)
-        rest = self.inner - (groups - 1) * _GROUP
+        groups = Groups(self.inner, _GROUP)
 
         def unit(index: Index, _: Carried) -> Carried:
-            group, outer = f.mod(index, groups), f.div(index, groups)
+            group, outer = f.mod(index, groups.count), f.div(index, groups.count)
             column = f.mul(group, _GROUP)
             x = f.add(f.mul(outer, self.axis * self.inner), column)
             y = f.add(f.mul(outer, self.inner), column)
-            if groups == 1 or rest == _GROUP:
-                self._columns(f, x, y, rest)
-            else:
-                f.when(f.compare("ne", group, groups - 1), lambda: self._columns(f, x, y, _GROUP))
-                f.when(f.compare("eq", group, groups - 1), lambda: self._columns(f, x, y, rest))
+            groups.emit(f, group, lambda count: self._columns(f, x, y, count))
             return []
 
         f.loop("%lo", "%hi", 1, unit)

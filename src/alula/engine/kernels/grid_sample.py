@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alula.engine.kernels.ir import Function, Index, module
+from alula.engine.kernels.loops import each_vector_of_groups
 from alula.engine.kernels.neighbours import (
     Neighbours,
     Padding,
@@ -63,25 +64,9 @@ class _Emitter:
         self.bits = f"<{function.lanes} x i1>"
 
     def emit(self) -> None:
-        f, k = self.f, self.k
-        step = f.lanes * _VECTORS
-        groups, rest = math.ceil(k.pixels / step), k.pixels % f.lanes
+        each_vector_of_groups(self.f, self.k.pixels, self.f.lanes * _VECTORS, self._vector)
 
-        def unit(index: Index, _: list[str]) -> list[str]:
-            picture, first = f.div(index, groups), f.mul(f.mod(index, groups), step)
-            last = f.least(f.add(first, step), k.pixels - rest)
-            f.loop(first, last, f.lanes, lambda at, _: self._vector(picture, at, f.lanes))
-            if rest:
-                ends = f.compare("sge", f.add(first, step), k.pixels)
-                f.when(ends, lambda: self._last(picture, k.pixels - rest, rest))
-            return []
-
-        f.loop("%lo", "%hi", 1, unit)
-
-    def _last(self, picture: Index, at: Index, count: int) -> None:
-        self._vector(picture, at, count)
-
-    def _vector(self, picture: Index, at: Index, count: int) -> list[str]:
+    def _vector(self, picture: Index, at: Index, count: int) -> None:
         """`count` neighbouring output pixels of all channels."""
         f, k = self.f, self.k
         places = f.at("%g", f.mul(f.add(f.mul(picture, k.pixels), at), 2))
@@ -95,7 +80,6 @@ class _Emitter:
             return []
 
         f.loop(0, k.channels, 1, channel)
-        return []
 
     def _pairs(self, places: str, count: int) -> tuple[str, str]:
         """The x and the y of `count` pairs."""

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from alula.engine.kernels.ir import Function
 
 Padding = Literal["zeros", "border", "reflection"]
@@ -52,7 +54,7 @@ def _neighbours(
     """Whole places with their weights; a NaN is nowhere, but at the first element where borders go on."""
     size, padding = outside
     if padding == "border":
-        masks = ["<" + ", ".join(["i1 true"] * f.lanes) + ">"] * len(places)
+        masks = [everywhere(f)] * len(places)
     elif padding == "reflection":
         masks = [_inside(f, clamped(f, place, size), size) for place in places]
     else:
@@ -62,8 +64,14 @@ def _neighbours(
 
 def clamped(f: Function, place: str, size: int) -> str:
     """Moved to the nearest element; a NaN stays one."""
-    zero, last = f.constant(0.0), f.constant(size - 1.0)
+    zero, last = f.constant(0.0), f.constant(_last(size))
     return f.select_less(last, place, last, f.select_less(place, zero, zero, place))
+
+
+def _last(size: int) -> float:
+    """The last element as float32 holds it: beyond 2^24 the nearest number may lie outside, the one below does not."""
+    near = np.float32(size - 1)
+    return float(near if int(near) < size else np.nextafter(near, np.float32(0)))
 
 
 def _number(f: Function, place: str, size: int) -> str:
@@ -76,7 +84,7 @@ def _number(f: Function, place: str, size: int) -> str:
 
 def _inside(f: Function, place: str, size: int) -> str:
     low = f.op(f"fcmp oge {f.vector} {place}, {f.constant(0.0)}")
-    high = f.op(f"fcmp ole {f.vector} {place}, {f.constant(size - 1.0)}")
+    high = f.op(f"fcmp ole {f.vector} {place}, {f.constant(_last(size))}")
     return f.op(f"and <{f.lanes} x i1> {low}, {high}")
 
 
@@ -96,7 +104,7 @@ def taps_of(f: Function, rows: Neighbours, columns: Neighbours, width: int) -> t
 
 def weighted(f: Function, plane: str, taps: Sequence[Tap]) -> str:
     """The sum of the taps of a plane; one tap alone is taken as it is. What is not there is not read, and adds 0."""
-    values = [_gather(f, plane, tap) for tap in taps]
+    values = [gather(f, plane, tap.offsets, tap.there) for tap in taps]
     if len(taps) == 1:
         return values[0]
     total = f.constant(0.0)
@@ -105,9 +113,15 @@ def weighted(f: Function, plane: str, taps: Sequence[Tap]) -> str:
     return total
 
 
-def _gather(f: Function, plane: str, tap: Tap) -> str:
-    pointers = f.op(f"getelementptr inbounds float, ptr {plane}, <{f.lanes} x i32> {tap.offsets}")
-    name = f"llvm.masked.gather.v{f.lanes}f32.v{f.lanes}p0"
-    f.declare(f"declare {f.vector} @{name}(<{f.lanes} x ptr>, i32, <{f.lanes} x i1>, {f.vector})")
-    masked = f"<{f.lanes} x i1> {tap.there}, {f.vector} zeroinitializer"
-    return f.op(f"call {f.vector} @{name}(<{f.lanes} x ptr> {pointers}, i32 4, {masked})")
+def gather(f: Function, plane: str, numbers: str, there: str = "") -> str:
+    """The floats at `numbers`, <lanes x i32>, from a pointer on; lanes that are not `there` are 0 and not read."""
+    pointers = f.op(f"getelementptr inbounds float, ptr {plane}, <{f.lanes} x i32> {numbers}")
+    name = f"@llvm.masked.gather.v{f.lanes}f32.v{f.lanes}p0"
+    f.declare(f"declare {f.vector} {name}(<{f.lanes} x ptr>, i32, <{f.lanes} x i1>, {f.vector})")
+    masked = f"<{f.lanes} x i1> {there or everywhere(f)}, {f.vector} zeroinitializer"
+    return f.op(f"call {f.vector} {name}(<{f.lanes} x ptr> {pointers}, i32 4, {masked})")
+
+
+def everywhere(f: Function) -> str:
+    """The mask of all lanes."""
+    return "<" + ", ".join(["i1 true"] * f.lanes) + ">"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from alula.engine.kernels.blocks import check_block
 from alula.engine.kernels.ir import Function, Index, module
+from alula.engine.kernels.loops import Groups
 from alula.engine.kernels.target import Target
 from alula.engine.kernels.transpose import transpose_tile
 
@@ -146,21 +147,14 @@ def _unpack_row(f: Function, x: str, y: str, channels: int) -> None:
 
 
 def _emit_tiles(f: Function, sizes: _Reorder, tile: _EmitTile) -> None:
-    rest = sizes.channels % sizes.block
+    groups = Groups(sizes.channels, sizes.block)
 
     def unit(index: Index, _: list[str]) -> list[str]:
         piece, plane = f.mod(index, sizes.pieces), f.div(index, sizes.pieces)
         image, block = f.div(plane, sizes.blocks), f.mod(plane, sizes.blocks)
         channel = f.add(f.mul(image, sizes.channels), f.mul(block, sizes.block))
         places = f.mul(channel, sizes.pixels), f.mul(plane, sizes.pixels * sizes.block)
-        last = sizes.blocks - 1
-        if rest == 0:
-            _emit_piece(f, sizes, sizes.block, piece, tile, places)
-        elif last == 0:
-            _emit_piece(f, sizes, rest, piece, tile, places)
-        else:
-            f.when(f.compare("ne", block, last), lambda: _emit_piece(f, sizes, sizes.block, piece, tile, places))
-            f.when(f.compare("eq", block, last), lambda: _emit_piece(f, sizes, rest, piece, tile, places))
+        groups.emit(f, block, lambda channels: _emit_piece(f, sizes, channels, piece, tile, places))
         return []
 
     f.loop("%lo", "%hi", 1, unit)

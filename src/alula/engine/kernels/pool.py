@@ -11,6 +11,7 @@ from typing import Literal
 
 from alula.engine.kernels.blocks import check_block
 from alula.engine.kernels.ir import Function, Index, float_literal, module
+from alula.engine.kernels.loops import each_stretch_of_rows
 from alula.engine.kernels.target import Target
 from alula.engine.kernels.window import Axis, Strip, columns, rows_per_unit, tile_axis
 
@@ -118,17 +119,13 @@ class _Emitter:
 
     def emit(self) -> None:
         k, f = self._k, self._f
-        groups = math.ceil(k.out_h / k.rows)
 
-        def unit(index: Index, _: list[str]) -> list[str]:
-            plane, first = f.div(index, groups), f.mul(f.mod(index, groups), k.rows)
-            last = k.out_h if groups == 1 else f.least(f.add(first, k.rows), k.out_h)
+        def stretch(plane: Index, first: Index, last: Index) -> None:
             image = f.at("%x", f.mul(plane, k.in_h * self._row))
             out = f.mul(plane, k.out_h * k.out_w * f.lanes)
             f.loop(first, last, 1, lambda y, _: self._emit_row(image, out, y))
-            return []
 
-        f.loop("%lo", "%hi", 1, unit)
+        each_stretch_of_rows(f, k.out_h, k.rows, stretch)
 
     def _emit_row(self, image: str, out_plane: Index, y: Index) -> list[str]:
         k, f = self._k, self._f

@@ -9,8 +9,10 @@ import math
 from dataclasses import dataclass
 
 from alula.base.tensors import DType
+from alula.engine.kernels.cut import decompose
 from alula.engine.kernels.ir import Carried, Function, Index, module
 from alula.engine.kernels.lanes import Lanes, full_width, widths_of
+from alula.engine.kernels.loops import Groups
 from alula.engine.kernels.target import Target
 
 # Rows and registers of a tile: 8 sums and 2 registers of b leave room for the factor in 16 registers.
@@ -41,38 +43,24 @@ class Product:
     @property
     def units(self) -> int:
         """Groups of rows."""
-        return math.prod(extent for extent, _, _ in self.loops) * math.ceil(self.rows / _ROWS)
+        return math.prod(extent for extent, _, _ in self.loops) * Groups(self.rows, _ROWS).count
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
         f = Function(name, ("a", "b", "y"), target)
-        groups = math.ceil(self.rows / _ROWS)
-        rest = self.rows - (groups - 1) * _ROWS
+        groups = Groups(self.rows, _ROWS)
 
         def unit(index: Index, _: Carried) -> Carried:
-            group, batch = f.mod(index, groups), f.div(index, groups)
+            group, batch = f.mod(index, groups.count), f.div(index, groups.count)
             first = f.mul(group, _ROWS)
-            a, b = self._places(f, batch)
+            a, b = (decompose(f, batch, [(loop[0], loop[side]) for loop in self.loops]) for side in (1, 2))
             a = f.add(a, f.mul(first, self.inner))
             y = f.mul(f.add(f.mul(batch, self.rows), first), self.columns)
-            if groups == 1 or rest == _ROWS:
-                self._stripe(f, (a, b, y), rest)
-            else:
-                f.when(f.compare("ne", group, groups - 1), lambda: self._stripe(f, (a, b, y), _ROWS))
-                f.when(f.compare("eq", group, groups - 1), lambda: self._stripe(f, (a, b, y), rest))
+            groups.emit(f, group, lambda rows: self._stripe(f, (a, b, y), rows))
             return []
 
         f.loop("%lo", "%hi", 1, unit)
         return module(f)
-
-    def _places(self, f: Function, batch: Index) -> tuple[Index, Index]:
-        """Where the two sides of a product begin."""
-        a: Index = 0
-        b: Index = 0
-        for extent, step_a, step_b in reversed(self.loops):
-            here, batch = f.mod(batch, extent), f.div(batch, extent)
-            a, b = f.add(a, f.mul(here, step_a)), f.add(b, f.mul(here, step_b))
-        return a, b
 
     def _stripe(self, f: Function, places: tuple[Index, Index, Index], rows: int) -> None:
         """Some rows, all columns."""

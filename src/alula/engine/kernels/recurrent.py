@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from alula.engine.kernels.ir import Carried, Function, Index, module
+from alula.engine.kernels.loops import each_vector
 from alula.engine.kernels.maths import exp, tanh
 from alula.engine.kernels.target import Target
 
@@ -232,11 +233,4 @@ def _sigmoid(f: Function, x: str) -> str:
 
 
 def _copy(f: Function, source: str, target: str, count: int) -> None:
-    def vector(index: Index, _: Carried) -> Carried:
-        f.store(f.load(source, index), target, index)
-        return []
-
-    whole = count - count % f.lanes
-    f.loop(0, whole, f.lanes, vector)
-    if count > whole:
-        f.store_first(count - whole, f.load_first(count - whole, source, whole), target, whole)
+    each_vector(f, count, lambda at, lanes: f.store_first(lanes, f.load_first(lanes, source, at), target, at))

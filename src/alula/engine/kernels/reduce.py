@@ -15,6 +15,7 @@ from alula.engine.kernels import maths
 from alula.engine.kernels.cut import decompose
 from alula.engine.kernels.ir import Carried, Function, Index, module
 from alula.engine.kernels.lanes import Lanes, full_width, widths_of
+from alula.engine.kernels.loops import Groups
 from alula.engine.kernels.sums import BlockSum
 from alula.engine.kernels.target import Target
 
@@ -66,7 +67,7 @@ class Reduce:
     def units(self) -> int:
         """Groups of neighbouring results."""
         results = math.prod(self.shape) // self.count
-        return results // self.columns * math.ceil(self.columns / _GROUP)
+        return results // self.columns * Groups(self.columns, _GROUP).count
 
     @property
     def scratch(self) -> int:
@@ -112,21 +113,17 @@ class _Emitter:
 
     def emit(self) -> Function:
         f, columns = self.f, self.k.columns
-        groups = math.ceil(columns / _GROUP)
-        rest = columns - (groups - 1) * _GROUP
+        groups = Groups(columns, _GROUP)
 
         def unit(index: Index, _: Carried) -> Carried:
-            group, outer = f.mod(index, groups), f.div(index, groups)
+            group, outer = f.mod(index, groups.count), f.div(index, groups.count)
             column = f.mul(group, _GROUP)
             x = f.at("%x", f.add(decompose(f, outer, self.kept), column), self.wide.element)
             y = f.at("%y", f.add(f.mul(outer, columns), column), self.wide.element)
             if self.row:
                 self._row(x, y)
-            elif groups == 1 or rest == _GROUP:
-                self._columns(x, y, rest)
             else:
-                f.when(f.compare("ne", group, groups - 1), lambda: self._columns(x, y, _GROUP))
-                f.when(f.compare("eq", group, groups - 1), lambda: self._columns(x, y, rest))
+                groups.emit(f, group, lambda count: self._columns(x, y, count))
             return []
 
         f.loop("%lo", "%hi", 1, unit)

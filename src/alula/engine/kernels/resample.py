@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from alula.engine.kernels.ir import Function, Index, module
+from alula.engine.kernels.loops import each_stretch_of_rows, each_vector
+from alula.engine.kernels.neighbours import gather
 from alula.engine.kernels.target import Target
 from alula.engine.kernels.window import rows_per_unit
 
@@ -77,17 +79,13 @@ class _Emitter:
     def emit(self) -> None:
         f, k = self.f, self.k
         (height, _), (rows, columns) = k.in_size, k.out_size
-        groups = math.ceil(rows / k.rows)
 
-        def unit(index: Index, _: list[str]) -> list[str]:
-            plane, first = f.div(index, groups), f.mul(f.mod(index, groups), k.rows)
-            last = rows if groups == 1 else f.least(f.add(first, k.rows), rows)
+        def stretch(plane: Index, first: Index, last: Index) -> None:
             image = f.at("%x", f.mul(plane, height * self.row))
             out = f.at("%y", f.mul(plane, rows * columns * k.block))
             f.loop(first, last, 1, lambda y, _: self._output_row(image, out, y))
-            return []
 
-        f.loop("%lo", "%hi", 1, unit)
+        each_stretch_of_rows(f, rows, k.rows, stretch)
 
     def _output_row(self, image: str, out: str, y: Index) -> list[str]:
         f, k = self.f, self.k
@@ -112,7 +110,6 @@ class _Emitter:
     def _blend_rows(self, image: str, table: Index) -> None:
         """The scratch row: a weighted sum of whole input rows."""
         f, k = self.f, self.k
-        lanes, rest = f.lanes, self.row % f.lanes
 
         def tap(t: Index) -> tuple[str, str]:
             entry = f.add(table, t)
@@ -120,7 +117,7 @@ class _Emitter:
 
         fixed = [tap(t) for t in range(k.taps[0])] if k.taps[0] <= _UNROLLED_TAPS else []
 
-        def piece(at: Index, count: int) -> list[str]:
+        def piece(at: Index, count: int) -> None:
             def add(source: tuple[str, str], total: str) -> str:
                 return f.fma(f.load_first(count, source[0], at), source[1], total)
 
@@ -130,19 +127,16 @@ class _Emitter:
             if not fixed:
                 total = f.loop(0, k.taps[0], 1, lambda t, sums: [add(tap(t), sums[0])], [total])[0]
             f.store_first(count, total, "%s", at)
-            return []
 
-        f.loop(0, self.row - rest, lanes, lambda at, _: piece(at, lanes))
-        if rest:
-            piece(self.row - rest, rest)
+        each_vector(f, self.row, piece)
 
     def _pixel(self, source: str, place: str, x: Index) -> list[str]:
         """One output pixel, a vector of channels at a time."""
         f, k = self.f, self.k
-        table, rest = f.mul(x, k.taps[1]), k.block % f.lanes
+        table = f.mul(x, k.taps[1])
         out = f.at(place, f.mul(x, k.block))
 
-        def piece(at: Index, count: int) -> list[str]:
+        def piece(at: Index, count: int) -> None:
             def value(t: Index) -> str:
                 pixel = f.mul(self._number("%ci", f.add(table, t)), k.block)
                 return f.load_first(count, source, f.add(pixel, at))
@@ -152,11 +146,8 @@ class _Emitter:
             else:
                 total = self._sum(lambda t, sums: f.fma(value(t), f.broadcast("%cw", f.add(table, t)), sums))
             f.store_first(count, total, out, at)
-            return []
 
-        f.loop(0, k.block - rest, f.lanes, lambda at, _: piece(at, f.lanes))
-        if rest:
-            piece(k.block - rest, rest)
+        each_vector(f, k.block, piece)
         return []
 
     def _sum(self, add: _Add) -> str:
@@ -175,7 +166,7 @@ class _Emitter:
         width, lanes = k.out_size[1], f.lanes
         padded = -(-width // lanes) * lanes
 
-        def piece(at: Index, count: int) -> list[str]:
+        def piece(at: Index, count: int) -> None:
             def value(t: Index) -> str:
                 entry = f.add(f.mul(t, padded), at)
                 numbers = f.op(f"load <{lanes} x i32>, ptr {f.at('%ci', entry, 'i32')}, align 4")
@@ -186,20 +177,5 @@ class _Emitter:
             else:
                 total = self._sum(lambda t, sums: f.fma(value(t), f.load("%cw", f.add(f.mul(t, padded), at)), sums))
             f.store_first(count, total, place, at)
-            return []
 
-        rest = width % lanes
-        f.loop(0, width - rest, lanes, lambda at, _: piece(at, lanes))
-        if rest:
-            piece(width - rest, rest)
-
-
-def gather(f: Function, pointer: str, numbers: str) -> str:
-    """A vector of the floats at `numbers`, <lanes x i32>, from a pointer on."""
-    pointers = f.op(f"getelementptr inbounds float, ptr {pointer}, <{f.lanes} x i32> {numbers}")
-    name = f"llvm.masked.gather.v{f.lanes}f32.v{f.lanes}p0"
-    f.declare(f"declare {f.vector} @{name}(<{f.lanes} x ptr>, i32, <{f.lanes} x i1>, {f.vector})")
-    ones = ", ".join(["i1 true"] * f.lanes)
-    return f.op(
-        f"call {f.vector} @{name}(<{f.lanes} x ptr> {pointers}, i32 4, <{f.lanes} x i1> <{ones}>, {f.vector} undef)"
-    )
+        each_vector(f, width, piece)

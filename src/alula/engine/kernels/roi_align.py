@@ -8,12 +8,12 @@ sums go through the output.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from alula.engine.kernels.ir import Function, Index, module
-from alula.engine.kernels.resample import gather
+from alula.engine.kernels.neighbours import Neighbours, Tap, clamped, everywhere, gather, taps_of
 from alula.engine.kernels.target import Target
 
 # Samples of a bin along one axis: what more would be asked for by a region is nonsense, and must not take forever.
@@ -63,10 +63,6 @@ class _Side:
     width: str
     samples: str
     count: Index
-
-
-# Neighbours of sample points along one axis: element numbers with their weights.
-_Pair = tuple[tuple[str, str], tuple[str, str]]
 
 
 class _Emitter:
@@ -135,7 +131,7 @@ class _Emitter:
 
             def sample(ix: Index, _: list[str]) -> list[str]:
                 horizontal = self._neighbours(self._place(columns, bin_, ix), k.size[1])
-                taps = self._taps(vertical, horizontal)
+                taps = taps_of(f, vertical, horizontal, k.size[1])
                 self._channels(out, count, lambda c, value: self._add(source, c, taps, value))
                 return []
 
@@ -175,44 +171,31 @@ class _Emitter:
         step = f.arithmetic("fdiv", f.arithmetic("fmul", middle, side.width), side.samples)
         return f.arithmetic("fadd", f.arithmetic("fadd", side.start, f.arithmetic("fmul", bin_, side.width)), step)
 
-    def _neighbours(self, place: str, extent: int) -> _Pair:
+    def _neighbours(self, place: str, extent: int) -> Neighbours:
         """What is more than a pixel outside weighs nothing; the rest is moved inside."""
         f = self.f
-        zero, one, last = f.constant(0.0), f.constant(1.0), f.constant(extent - 1.0)
+        zero, one = f.constant(0.0), f.constant(1.0)
         low = f.op(f"fcmp oge {f.vector} {place}, {f.constant(-1.0)}")
         high = f.op(f"fcmp ole {f.vector} {place}, {f.constant(float(extent))}")
         there = f.op(f"and {self.bits} {low}, {high}")
-        known = f.op(f"select {self.bits} {there}, {f.vector} {place}, {f.vector} {zero}")
-        inside = f.select_less(last, known, last, f.select_less(known, zero, zero, known))
+        inside = clamped(f, f.op(f"select {self.bits} {there}, {f.vector} {place}, {f.vector} {zero}"), extent)
         below = f.intrinsic("floor", inside)
         far = f.arithmetic("fsub", inside, below)
         weights = [
             f.op(f"select {self.bits} {there}, {f.vector} {weight}, {f.vector} {zero}")
             for weight in (f.arithmetic("fsub", one, far), far)
         ]
-        above = f.arithmetic("fadd", below, one)
-        above = f.select_less(last, above, last, above)
+        above = clamped(f, f.arithmetic("fadd", below, one), extent)
         numbers = [f.op(f"fptosi {f.vector} {where} to {self.ints}") for where in (below, above)]
-        return (numbers[0], weights[0]), (numbers[1], weights[1])
+        return Neighbours(tuple(numbers), tuple(weights), (everywhere(f), everywhere(f)))
 
-    def _taps(self, rows: _Pair, columns: _Pair) -> list[tuple[str, str]]:
-        """The four neighbours: their places in a plane and their weights."""
-        f = self.f
-        width = "<" + ", ".join([f"i32 {self.k.size[1]}"] * f.lanes) + ">"
-        found = []
-        for row, tall in rows:
-            start = f.op(f"mul {self.ints} {row}, {width}")
-            for column, wide in columns:
-                found.append((f.op(f"add {self.ints} {start}, {column}"), f.arithmetic("fmul", tall, wide)))
-        return found
-
-    def _add(self, source: str, channel: Index, taps: list[tuple[str, str]], total: str) -> str:
+    def _add(self, source: str, channel: Index, taps: Sequence[Tap], total: str) -> str:
         f = self.f
         plane = f.at(source, f.mul(channel, self.k.size[0] * self.k.size[1]))
-        for offsets, weight in taps:
-            value = gather(f, plane, offsets)
+        for tap in taps:
+            value = gather(f, plane, tap.offsets)
             if self.k.kind == "avg":
-                total = f.fma(value, weight, total)
+                total = f.fma(value, tap.weight, total)
             else:
-                total = f.intrinsic("maximum", total, f.arithmetic("fmul", value, weight))
+                total = f.intrinsic("maximum", total, f.arithmetic("fmul", value, tap.weight))
         return total

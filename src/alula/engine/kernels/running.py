@@ -5,13 +5,13 @@ In: a dense tensor seen as [outer, axis, inner]. Out: the same shape.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from alula.base.tensors import DType
 from alula.engine.kernels.ir import Carried, Function, Index, module
 from alula.engine.kernels.lanes import Lanes, full_width, widths_of
+from alula.engine.kernels.loops import Groups
 from alula.engine.kernels.target import Target
 
 # Neighbouring columns of one unit; a multiple of every register width.
@@ -47,23 +47,18 @@ class Running:
     @property
     def units(self) -> int:
         """Groups of columns."""
-        return self.outer * math.ceil(self.inner / _GROUP)
+        return self.outer * Groups(self.inner, _GROUP).count
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
         f = Function(name, ("x", "y"), target)
-        groups = math.ceil(self.inner / _GROUP)
-        rest = self.inner - (groups - 1) * _GROUP
+        groups = Groups(self.inner, _GROUP)
         wide = Lanes(f, self.dtype, full_width(f, self.dtype))
 
         def unit(index: Index, _: Carried) -> Carried:
-            group, outer = f.mod(index, groups), f.div(index, groups)
+            group, outer = f.mod(index, groups.count), f.div(index, groups.count)
             start = f.add(f.mul(outer, self.axis * self.inner), f.mul(group, _GROUP))
-            if groups == 1 or rest == _GROUP:
-                self._columns(wide, start, rest)
-            else:
-                f.when(f.compare("ne", group, groups - 1), lambda: self._columns(wide, start, _GROUP))
-                f.when(f.compare("eq", group, groups - 1), lambda: self._columns(wide, start, rest))
+            groups.emit(f, group, lambda count: self._columns(wide, start, count))
             return []
 
         f.loop("%lo", "%hi", 1, unit)

@@ -18,6 +18,7 @@ from alula.engine.kernels.gather import slice_offset
 from alula.engine.kernels.indices import load_index
 from alula.engine.kernels.ir import Carried, Function, Index, module
 from alula.engine.kernels.lanes import Lanes, element_name, full_width, widths_of
+from alula.engine.kernels.loops import Groups
 from alula.engine.kernels.target import Target
 
 ScatterKind = Literal["none", "add", "mul", "max", "min"]
@@ -66,13 +67,13 @@ class ScatterSlices:
     @property
     def units(self) -> int:
         """Groups of neighbouring elements of every slice."""
-        return math.ceil(self.inner / _GROUP)
+        return Groups(self.inner, _GROUP).count
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
         f = Function(name, ("i", "u", "y"), target)
         wide, element = Lanes(f, self.dtype, full_width(f, self.dtype)), element_name(self.dtype)
-        last, rest = self.units - 1, self.inner - (self.units - 1) * _GROUP
+        groups = Groups(self.inner, _GROUP)
 
         def group(unit: Index, _: Carried) -> Carried:
             column = f.mul(unit, _GROUP)
@@ -81,11 +82,7 @@ class ScatterSlices:
                 at = slice_offset(f, "%i", c, self.extents, self.index_size)
                 source = f.at("%u", f.add(f.mul(c, self.inner), column), element)
                 place = f.at("%y", f.add(f.mul(at, self.inner), column), element)
-                if not last or rest == _GROUP:
-                    _row(wide, self.kind, (source, place), rest)
-                else:
-                    f.when(f.compare("ne", unit, last), lambda: _row(wide, self.kind, (source, place), _GROUP))
-                    f.when(f.compare("eq", unit, last), lambda: _row(wide, self.kind, (source, place), rest))
+                groups.emit(f, unit, lambda count: _row(wide, self.kind, (source, place), count))
                 return []
 
             f.loop(0, self.count, 1, one)

@@ -5,10 +5,10 @@ In: dense float32 seen as [outer, axis, inner]. Out: the same shape, sums along 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from alula.engine.kernels.ir import Carried, Function, Index, LoopBody, module
+from alula.engine.kernels.loops import Groups
 from alula.engine.kernels.maths import exp, log
 from alula.engine.kernels.target import Target
 
@@ -42,7 +42,7 @@ class Softmax:
     @property
     def units(self) -> int:
         """Rows, or groups of columns."""
-        return self.outer * math.ceil(self.inner / _GROUP)
+        return self.outer * Groups(self.inner, _GROUP).count
 
     @property
     def scratch(self) -> int:
@@ -60,22 +60,14 @@ class Softmax:
             return []
 
         def columns(index: Index, _: Carried) -> Carried:
-            groups = math.ceil(self.inner / _GROUP)
-            first = f.mul(f.div(index, groups), self.axis * self.inner)
-            self._emit_group(f, first, f.mod(index, groups), groups)
+            groups = Groups(self.inner, _GROUP)
+            outer, group = f.div(index, groups.count), f.mod(index, groups.count)
+            start = f.add(f.mul(outer, self.axis * self.inner), f.mul(group, _GROUP))
+            groups.emit(f, group, lambda count: self._emit_columns(f, start, count))
             return []
 
         f.loop("%lo", "%hi", 1, row if self.inner == 1 else columns)
         return module(f)
-
-    def _emit_group(self, f: Function, first: Index, group: Index, groups: int) -> None:
-        start = f.add(first, f.mul(group, _GROUP))
-        rest = self.inner % _GROUP
-        if groups == 1 or not rest:
-            self._emit_columns(f, start, rest or _GROUP)
-            return
-        f.when(f.compare("ne", group, groups - 1), lambda: self._emit_columns(f, start, _GROUP))
-        f.when(f.compare("eq", group, groups - 1), lambda: self._emit_columns(f, start, rest))
 
     def _emit_columns(self, f: Function, start: Index, count: int) -> None:
         for done in range(0, count, f.lanes):
