@@ -82,6 +82,7 @@ from alula.engine.passes.split_recurrent import split_recurrent
 from alula.engine.passes.split_resize import split_resize
 from alula.engine.passes.turn_weighing import turn_weighing
 from alula.engine.passes.unroll_loops import unroll_loops
+from alula.engine.passes.unroll_recurrent import unroll_recurrent
 from alula.engine.passes.unstack_transposes import unstack_transposes
 from alula.engine.passes.upgrade_operators import upgrade_operators
 from alula.engine.passes.widen_bytes import widen_bytes
@@ -105,6 +106,7 @@ PASSES = (
     node_pass(drop_expand, repeat=True),
     node_pass(drop_casts, repeat=True),
     node_pass(split_recurrent),
+    node_pass(unroll_recurrent),
     node_pass(drop_split_concat),
     node_pass(lower_dropout),
     node_pass(lower_einsum),

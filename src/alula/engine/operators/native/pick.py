@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from alula.base.tensors import DType
 from alula.engine.graph.dims import static
 from alula.engine.kernels.call import Kernel, KernelCall, Selection
@@ -64,8 +66,9 @@ def select_trilu(at: Selection) -> tuple[KernelCall, ...] | None:
 
 
 def select_running(at: Selection) -> tuple[KernelCall, ...] | None:
-    """Along a constant axis; numbers that have arithmetic here."""
-    axis, dtype = at.constant(1), at.value(0).dtype
+    """Along a constant axis, or the only one; numbers that have arithmetic here."""
+    only = np.zeros(1, np.int64) if len(at.shape(0)) == 1 else None
+    axis, dtype = only if at.constant(1) is None else at.constant(1), at.value(0).dtype
     if axis is None or not _plain(at) or not computable(dtype) or dtype is DType.BOOL:
         return None
     exclusive, reverse = (bool(at.node.integer(name)) for name in ("exclusive", "reverse"))
