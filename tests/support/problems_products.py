@@ -90,4 +90,13 @@ def _resizings() -> list[Problem]:
     ]
 
 
-PROBLEMS: Sequence[Problem] = (*_products(), *_windows(), *_statistics(), *_places(), *_resizings())
+def _samples() -> list[Problem]:
+    volume, grid = reals(1, 2, 4, 5, 3), reals(1, 3, 2, 2, 3) / 2
+    return [
+        problem("GridSample", volume, grid, mode="linear", padding_mode="reflection"),
+        problem("GridSample", volume, grid, mode="nearest", padding_mode="border", align_corners=1),
+        problem("GridSample", reals(2, 3, 6, 5), reals(2, 4, 3, 2) / 2, mode="cubic", padding_mode="reflection"),
+    ]
+
+
+PROBLEMS: Sequence[Problem] = (*_products(), *_windows(), *_statistics(), *_places(), *_resizings(), *_samples())

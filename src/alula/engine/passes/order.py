@@ -56,6 +56,7 @@ from alula.engine.passes.lower_dropout import lower_dropout
 from alula.engine.passes.lower_einsum import lower_einsum
 from alula.engine.passes.lower_gemm import lower_gemm
 from alula.engine.passes.lower_general_attention import lower_general_attention
+from alula.engine.passes.lower_grid_sample import lower_grid_sample
 from alula.engine.passes.lower_integer_products import lower_integer_products
 from alula.engine.passes.lower_losses import lower_losses
 from alula.engine.passes.lower_masks import lower_masks
@@ -118,6 +119,7 @@ PASSES = (
     node_pass(lower_norms),
     node_pass(lower_picks),
     node_pass(lower_places),
+    node_pass(lower_grid_sample),
     node_pass(lower_resize),
     node_pass(lower_statistics),
     node_pass(lower_masks),
