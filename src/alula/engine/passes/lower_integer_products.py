@@ -7,7 +7,8 @@ A sum of integers in float32 is exact as long as no partial sum can pass 2**24, 
 is the largest |a - az| times the largest sum of |b - bz| behind one result. Longer products are cut into parts that
 keep to it, which are added as int32.
 
-In: 8-bit operands of static shape. Out: float nodes between formulas.
+In: 8-bit operands of static shape. Out: float nodes between formulas, which no later pass works into the weights, as it
+would Mul and Sub: those would be integers no more.
 """
 
 from __future__ import annotations
@@ -69,19 +70,20 @@ def lower_integer_products(editor: GraphEditor, node: Node) -> Rewrite | None:
     left, right, *_ = (node.inputs[place] for place in _PLACES[node.op][:2])
     if any(editor.value(name).dtype not in _BYTES for name in (left, right)) or editor.constant(left) is not None:
         return None
-    if node.op.startswith("QLinear") and not _has_constant_scales(editor, node):
+    if node.op.startswith("QLinear") and not _has_plain_scales(editor, node):
         return None
     return (_lower_conv if "Conv" in node.op else _lower_matmul)(editor, node)
 
 
-def _has_constant_scales(editor: GraphEditor, node: Node) -> bool:
-    """Whether all scales are constant float32, only the weights' more than a number, and the last zero point is one."""
-    scales = [editor.constant(node.inputs[place]) for place in (1, 4, 6)]
-    zero, bias = editor.constant(node.inputs[7]), node.input(8)
-    if zero is None or zero.size != 1 or (bias and editor.constant(bias) is None):
+def _has_plain_scales(editor: GraphEditor, node: Node) -> bool:
+    """Whether the scales are float32, only the weights' more than a number, the zero point one, the bias stored."""
+    scales = [editor.value(node.inputs[place]) for place in (1, 4, 6)]
+    numbers = (scales[0], scales[2], editor.value(node.inputs[7]))
+    if any(scale.dtype is not DType.FLOAT32 for scale in scales) or any(n.shape not in {(), (1,)} for n in numbers):
         return False
-    numbers = [scale is not None and scale.dtype == np.float32 and scale.size == 1 for scale in scales]
-    return numbers[0] and numbers[2] and scales[1] is not None and scales[1].dtype == np.float32
+    if len(scales[1].shape or ()) > 1:
+        return False
+    return not node.input(8) or editor.constant(node.input(8)) is not None
 
 
 def _lower_matmul(editor: GraphEditor, node: Node) -> Rewrite | None:
@@ -92,16 +94,15 @@ def _lower_matmul(editor: GraphEditor, node: Node) -> Rewrite | None:
         return None
     weights = _centred_weights(editor, sketch, right, right_zero, len(b))
     cuts = _cuts(weights, b[-2], axis=-2, room=_EXACT // _most(editor, left, left_zero))
-    factor = _factor(editor, node)
-    if cuts is None or (factor is not None and (factor.ndim > 1 or factor.size not in {1, b[-1]})):
+    if cuts is None:
         return None
-    x = _centred(editor, sketch, left, _by_row(sketch, left_zero))
+    x = _centred(sketch, left, _by_row(sketch, left_zero))
     shape = static(editor.value(node.output).shape or ())
     parts = []
     for begin, end in pairwise(cuts):
         one, other = _part(sketch, x, begin, end, -1), _weights_part(sketch, weights, begin, end, -2)
         parts.append(sketch.node("MatMul", (one, other), shape))
-    return sketch.finish(_result(editor, sketch, node, parts, factor, ""))
+    return sketch.finish(_result(sketch, node, parts, "", 1))
 
 
 def _lower_conv(editor: GraphEditor, node: Node) -> Rewrite | None:
@@ -117,7 +118,7 @@ def _lower_conv(editor: GraphEditor, node: Node) -> Rewrite | None:
     cuts = _cuts(weights, weights.array.shape[1], axis=1, room=(_EXACT - spare) // _most(editor, left, left_zero))
     if cuts is None or (len(cuts) > _MATRIX and node.integer("group", 1) != 1):
         return None
-    x, attributes = _centred(editor, sketch, left, left_zero), dict[str, Any](node.attributes)
+    x, attributes = _centred(sketch, left, left_zero), dict[str, Any](node.attributes)
     parts = []
     for begin, end in pairwise(cuts):
         inputs = [x if len(cuts) == _MATRIX else _part(sketch, x, begin, end, 1)]
@@ -125,11 +126,8 @@ def _lower_conv(editor: GraphEditor, node: Node) -> Rewrite | None:
         if bias is not None and not begin:
             inputs.append(sketch.constant(bias.astype(np.float32)))
         parts.append(sketch.node("Conv", inputs, shape, **attributes))
-    factor = _factor(editor, node)
-    column = (-1, *(1,) * (rank - 2))
-    factor = factor.reshape(column) if factor is not None and factor.size > 1 else factor
-    later = sketch.constant(late.reshape(column)) if late is not None else ""
-    return sketch.finish(_result(editor, sketch, node, parts, factor, later))
+    later = sketch.constant(late.reshape(-1, *(1,) * (rank - 2))) if late is not None else ""
+    return sketch.finish(_result(sketch, node, parts, later, rank - 1))
 
 
 def _bias(editor: GraphEditor, node: Node) -> tuple[Array | None, Array | None]:
@@ -174,7 +172,7 @@ def _centred_weights(
 ) -> _Weights:
     array, offset = editor.constant(name), editor.constant(zero) if zero else np.zeros((), np.int8)
     if array is None or offset is None:
-        return _Weights(_centred(editor, sketch, name, zero), None, _most(editor, name, zero))
+        return _Weights(_centred(sketch, name, zero), None, _most(editor, name, zero))
     wide = offset.astype(np.float32)
     if kernel and offset.size > 1:
         wide = wide.reshape(-1, *(1,) * (rank - 1))
@@ -189,7 +187,7 @@ def _by_row(sketch: Sketch, zero: str) -> str:
     return sketch.reshape(zero, (*sketch.shape(zero), 1))
 
 
-def _centred(editor: GraphEditor, sketch: Sketch, name: str, zero: str) -> str:
+def _centred(sketch: Sketch, name: str, zero: str) -> str:
     """X - zero in float32."""
 
     def write(b: FormulaBuilder, operands: Sequence[Operand | None]) -> Operand:
@@ -197,7 +195,7 @@ def _centred(editor: GraphEditor, sketch: Sketch, name: str, zero: str) -> str:
         wide = as_single(b, x or 0.0)
         return wide if offset is None or offset == 0 else b.sub(wide, as_single(b, offset))
 
-    return elementwise(sketch, editor, (name, zero), sketch.shape(name), write)
+    return elementwise(sketch, (name, zero), sketch.shape(name), write)
 
 
 def _part(sketch: Sketch, x: str, begin: int, end: int, axis: int) -> str:
@@ -215,36 +213,44 @@ def _weights_part(sketch: Sketch, weights: _Weights, begin: int, end: int, axis:
     return sketch.constant(np.ascontiguousarray(weights.array.take(range(begin, end), axis)))
 
 
-def _factor(editor: GraphEditor, node: Node) -> Array | None:
-    """What the sums are multiplied with, computed in float32 as the reference has it; None for results in int32."""
+def _factor(sketch: Sketch, node: Node, rank: int) -> str:
+    """What the sums are multiplied with, computed in float32 as the reference has it; empty for results in int32.
+
+    One number a channel stands on the first of `rank` axes.
+    """
     if not node.op.startswith("QLinear"):
-        return None
-    x, w, y = (editor.constants[node.inputs[place]] for place in (1, 4, 6))
-    return np.asarray(x * w / y, np.float32)
-
-
-def _result(
-    editor: GraphEditor, sketch: Sketch, node: Node, parts: Sequence[str], factor: Array | None, late: str
-) -> str:
-    """The parts added as int32, and for quantised results scaled, rounded and shifted."""
-    result = editor.value(node.output)
-    literal = 0.0 if factor is None else float(factor.reshape(-1)[0])
-    names = [*parts, late, sketch.constant(factor) if factor is not None and factor.size > 1 else ""]
-    zero = float(editor.constants[node.inputs[7]].reshape(-1)[0]) if factor is not None else 0.0
+        return ""
+    names = [node.inputs[place] for place in (1, 4, 6)]
+    shape = sketch.shape(names[1])
+    if np.prod(shape, dtype=int) > 1:
+        names[1] = sketch.reshape(names[1], shape := (*shape, *(1,) * (rank - 1)))
+    x, w, y = (sketch.array(name) for name in names)
+    if x is not None and w is not None and y is not None:
+        return sketch.constant(np.asarray(x * w / y, np.float32))
+    shape = max((sketch.shape(name) for name in names), key=lambda one: (len(one), one))
 
     def write(b: FormulaBuilder, operands: Sequence[Operand | None]) -> Operand:
-        *sums, more, scale = operands
-        if len(parts) == 1 and more is None and factor is not None:
-            total = sums[0] or 0.0
-        else:
-            whole = [b.cast(part or 0.0, DType.INT32) for part in sums]
-            total = whole[0]
-            for part in (*whole[1:], *([more] if more is not None else [])):
-                total = b.add(total, part)
-            if factor is None:
-                return total
-            total = b.cast(total, DType.FLOAT32)
-        scaled = b.mul(total, literal if scale is None else scale)
-        return write_quantised(b, scaled, zero, result.dtype)
+        left, right, over = (operand or 0.0 for operand in operands)
+        return b.div(b.mul(left, right), over)
 
-    return elementwise(sketch, editor, names, static(result.shape or ()), write)
+    return elementwise(sketch, names, shape, write)
+
+
+def _result(sketch: Sketch, node: Node, parts: Sequence[str], late: str, rank: int) -> str:
+    """The parts added as int32, and for quantised results scaled, rounded and shifted."""
+    factor, result = _factor(sketch, node, rank), sketch.dtype(node.output)
+    names = [*parts, late, factor, node.inputs[7] if factor else ""]
+
+    def write(b: FormulaBuilder, operands: Sequence[Operand | None]) -> Operand:
+        *sums, more, scale, zero = operands
+        if len(parts) == 1 and more is None and scale is not None:
+            return write_quantised(b, b.mul(sums[0] or 0.0, scale), zero, result)
+        total: Operand = b.cast(sums[0] or 0.0, DType.INT32)
+        for part in sums[1:]:
+            total = b.add(total, b.cast(part or 0.0, DType.INT32))
+        total = total if more is None else b.add(total, more)
+        if scale is None:
+            return total
+        return write_quantised(b, b.mul(b.cast(total, DType.FLOAT32), scale), zero, result)
+
+    return elementwise(sketch, names, sketch.shape(node.output), write)

@@ -60,4 +60,4 @@ def _as_formula(editor: GraphEditor, node: Node, shape: tuple[int, ...]) -> Rewr
         (seen,) = operands
         return b.select(b.eq(seen or 0, 0), filtered, 0.0)
 
-    return sketch.finish(elementwise(sketch, editor, (sketch.reshape(node.inputs[0], whole),), whole, write))
+    return sketch.finish(elementwise(sketch, (sketch.reshape(node.inputs[0], whole),), whole, write))

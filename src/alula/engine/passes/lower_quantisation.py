@@ -64,7 +64,7 @@ def _by_factors(editor: GraphEditor, node: Node) -> Rewrite | None:
             return write_quantised(b, _quotient(b, r, s, precision), z, result)
         return write_dequantised(b, r, s, z, result)
 
-    y = elementwise(sketch, editor, (x, scale, zero), whole, write)
+    y = elementwise(sketch, (x, scale, zero), whole, write)
     return sketch.finish(sketch.reshape(y, shape))
 
 
@@ -125,9 +125,9 @@ def _dynamic(editor: GraphEditor, node: Node) -> Rewrite | None:
         return None
     sketch = Sketch(editor, node)
     least, most = (sketch.node(op, (x,), (), keepdims=0) for op in ("ReduceMin", "ReduceMax"))
-    scale = elementwise(sketch, editor, (least, most), (), _write_scale)
-    zero = elementwise(sketch, editor, (least, scale), (), _write_zero)
-    y = elementwise(sketch, editor, (x, scale, zero), sketch.shape(x), _write_dynamic)
+    scale = elementwise(sketch, (least, most), (), _write_scale)
+    zero = elementwise(sketch, (least, scale), (), _write_zero)
+    y = elementwise(sketch, (x, scale, zero), sketch.shape(x), _write_dynamic)
     others = dict(zip(names[1:], (scale, zero), strict=False))
     return replace(sketch.finish(y), rename={old: new for old, new in others.items() if old})
 

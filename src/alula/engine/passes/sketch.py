@@ -38,6 +38,10 @@ class Sketch:
         """The element type of a value, new or old."""
         return (self._values.get(name) or self._editor.value(name)).dtype
 
+    def array(self, name: str) -> Array | None:
+        """The elements of a constant, new or old; None for other values."""
+        return self._constants[name] if name in self._constants else self._editor.constant(name)
+
     def constant(self, array: Array) -> str:
         """A new constant."""
         name = self._editor.fresh(f"{self._node.output}.constant")
@@ -106,7 +110,8 @@ class Sketch:
             result = self.node("Identity", (result,), self.shape(result))
         last = self._added[-1]
         self._values.pop(result)
-        named = Node(last.op, last.inputs, (self._node.output,), last.attributes, last.name, last.domain)
+        label = last.name if len(self._added) > 1 else self._node.label  # one node is the same under another operator
+        named = Node(last.op, last.inputs, (self._node.output,), last.attributes, label, last.domain)
         return Rewrite(
             drop=tuple(self._dropped),
             add=(*self._added[:-1], named),

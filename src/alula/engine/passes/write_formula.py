@@ -10,27 +10,23 @@ from collections.abc import Callable, Mapping, Sequence
 
 from alula.base.tensors import DType
 from alula.engine.graph.formula import Formula, FormulaBuilder, Operand
-from alula.engine.graph.graph import GraphEditor
-from alula.engine.graph.nodes import INTERNAL
+from alula.engine.graph.nodes import INTERNAL, Array
 from alula.engine.passes.sketch import Sketch
 
 # Writes steps and returns the last of them; operands come in the order of the names.
 WriteFormula = Callable[[FormulaBuilder, Sequence["Operand | None"]], object]
 
 
-def elementwise(
-    sketch: Sketch, editor: GraphEditor, operands: Sequence[str], shape: Sequence[int], write: WriteFormula
-) -> str:
+def elementwise(sketch: Sketch, operands: Sequence[str], shape: Sequence[int], write: WriteFormula) -> str:
     """A new Elementwise of the type that its formula has.
 
     Args:
         sketch: the nodes to come.
-        editor: knows the types of values and the constants.
-        operands: names of values, the first not constant; empty for those that are left out, which come as None.
+        operands: names of values, one at least no constant; empty for those that are left out, which come as None.
         shape: of the result.
         write: the formula. Constants of one element come to it as literals.
     """
-    literals = {name: literal_of(editor, name) for name in operands if name}
+    literals = {name: literal_of(sketch.array(name)) for name in operands if name}
     names = tuple(dict.fromkeys(name for name in operands if name and literals[name] is None))
     types = [sketch.dtype(name) for name in names]
     builder = FormulaBuilder(len(names), types)
@@ -47,9 +43,8 @@ def _operand(name: str, literals: Mapping[str, float | None], registers: Mapping
     return registers[name] if literal is None else literal
 
 
-def literal_of(editor: GraphEditor, name: str) -> float | None:
-    """The number behind a constant of one element; None for other values, and for NaN, which equals nothing."""
-    array = editor.constant(name)
+def literal_of(array: Array | None) -> float | None:
+    """The number in an array of one element; None for others, and for NaN, which equals nothing."""
     if array is None or array.size != 1:
         return None
     number = float(array.reshape(-1)[0])
