@@ -5,13 +5,14 @@ In: nodes and values. Out: a frozen `Graph`; `GraphEditor` is its mutable twin, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array, Node, Subgraph, Value
+from alula.engine.graph.readers import OutputNames, Readers
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -106,11 +107,11 @@ class GraphEditor:
         self.graph = graph
         self.constants: dict[str, Array] = dict(graph.constants)
         self.values: dict[str, Value] = dict(graph.values)
-        self.outputs: list[str] = list(graph.outputs)
+        self.outputs = OutputNames(graph.outputs)
         self._slots: list[list[Node]] = [[node] for node in graph.nodes]
         self._slot_of: dict[int, int] = {id(node): index for index, node in enumerate(graph.nodes)}
         self._producers: dict[str, Node] = dict(graph.producers)
-        self._consumers: dict[str, list[Node]] = {name: list(nodes) for name, nodes in graph.consumers.items()}
+        self._readers = Readers(graph.nodes)
         self._fresh = 0
 
     def __iter__(self) -> Iterator[Node]:
@@ -134,11 +135,11 @@ class GraphEditor:
 
     def consumers_of(self, name: str) -> tuple[Node, ...]:
         """The nodes that read a value, once a reading."""
-        return tuple(self._consumers.get(name, ()))
+        return self._readers.of(name)
 
     def uses_of(self, name: str) -> int:
         """How often a value is read; being an output of the model counts as one."""
-        return len(self._consumers.get(name, ())) + self.outputs.count(name)
+        return self._readers.count(name) + self.outputs.count(name)
 
     def constant(self, name: str) -> Array | None:
         """The array behind a constant value."""
@@ -175,9 +176,10 @@ class GraphEditor:
         The names of the model's outputs belong to its users and stay: a value that has taken an output's place takes
         its name. Where it cannot (it is an input, a constant or another output), an `Identity` makes the output.
         """
+        names = frozenset(self.graph.outputs)
         for index, public in enumerate(self.graph.outputs):
             if self.outputs[index] != public:
-                self._publish(index, public)
+                self._publish(index, public, names)
         nodes = tuple(node for slot in self._slots for node in slot)
         mentioned = {name for node in nodes for name in (*node.inputs, *node.outputs)}
         mentioned.update(self.outputs)
@@ -190,15 +192,15 @@ class GraphEditor:
             values={name: value for name, value in self.values.items() if name in mentioned},
         )
 
-    def _publish(self, index: int, public: str) -> None:
+    def _publish(self, index: int, public: str, names: frozenset[str]) -> None:
         """Let output `index` be called `public` again."""
         if public in self._producers:
             self._call(public, self.fresh(public))
         name = self.outputs[index]
-        if name in self._producers and self.outputs.count(name) == 1 and name not in self.graph.outputs:
+        if name in self._producers and self.outputs.count(name) == 1 and name not in names:
             self._call(name, public)
             return
-        self.outputs[index] = public
+        self.outputs.put(index, public)
         self.values[public] = replace(self.value(name), name=public)
         self._slots.append([])
         self._insert(Node("Identity", (name,), (public,)), len(self._slots) - 1, 0)
@@ -207,7 +209,9 @@ class GraphEditor:
         """Give a value another name, at the node that makes it and at all that read it."""
         producer = self._producers[old]
         outputs = tuple(new if name == old else name for name in producer.outputs)
-        self._exchange(producer, replace(producer, outputs=outputs))
+        changed = replace(producer, outputs=outputs)
+        self._readers.exchange(producer, changed)
+        self._exchange(producer, changed)
         self._rename(old, new)
         if old in self.values:
             self.values[new] = replace(self.values.pop(old), name=new)
@@ -227,42 +231,26 @@ class GraphEditor:
         for name in node.outputs:
             if self._producers.get(name) is node:
                 del self._producers[name]
-        for name in node.inputs:
-            readers = self._consumers.get(name)
-            if readers:
-                readers[:] = _without_one(readers, node)
+        self._readers.remove(node)
 
     def _insert(self, node: Node, slot: int, position: int) -> None:
         self._slots[slot].insert(position, node)
         self._slot_of[id(node)] = slot
         self._producers.update({name: node for name in node.outputs if name})
-        for name in node.inputs:
-            if name:
-                self._consumers.setdefault(name, []).append(node)
+        self._readers.add(node)
 
     def _rename(self, old: str, new: str) -> None:
-        self.outputs = [new if name == old else name for name in self.outputs]
-        self._redirect(old, new)
-
-    def _redirect(self, old: str, new: str) -> None:
-        for node in tuple(self._consumers.get(old, ())):
-            if self.holds(node):  # a node that reads the value twice comes by twice, changed the first time
-                inputs = tuple(new if name == old else name for name in node.inputs)
-                self._exchange(node, replace(node, inputs=inputs))
+        self.outputs.move(old, new)
+        for node, changed in self._readers.move(old, new):
+            self._exchange(node, changed)
 
     def _exchange(self, old: Node, new: Node) -> None:
-        slot = self._slot_of[id(old)]
-        position = next(index for index, node in enumerate(self._slots[slot]) if node is old)
-        self._remove(old)
-        self._insert(new, slot, position)
-
-
-def _without_one(nodes: Iterable[Node], gone: Node) -> list[Node]:
-    kept: list[Node] = []
-    found = False
-    for node in nodes:
-        if node is gone and not found:
-            found = True
-        else:
-            kept.append(node)
-    return kept
+        """Let a node stand in the place of another; who reads what is told apart from this."""
+        place = self._slot_of.pop(id(old))
+        slot = self._slots[place]
+        slot[next(index for index, node in enumerate(slot) if node is old)] = new
+        self._slot_of[id(new)] = place
+        for name in old.outputs:
+            if self._producers.get(name) is old:
+                del self._producers[name]
+        self._producers.update({name: new for name in new.outputs if name})

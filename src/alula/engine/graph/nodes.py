@@ -124,6 +124,15 @@ class Node:
         """The name of input `index`, empty when it is left out."""
         return self.inputs[index] if index < len(self.inputs) else ""
 
+    def reading(self, new: str, instead_of: str) -> Node:
+        """A copy that reads one value in the place of another."""
+        inputs = list(self.inputs)
+        place = -1
+        for _ in range(inputs.count(instead_of)):
+            place = inputs.index(instead_of, place + 1)
+            inputs[place] = new
+        return replace(self, inputs=tuple(inputs))
+
     def integer(self, name: str, default: int = 0) -> int:
         """An integer attribute."""
         value = self.attributes.get(name, default)
@@ -143,7 +152,13 @@ class Node:
     def text(self, name: str, default: str = "") -> str:
         """A string attribute."""
         value = self.attributes.get(name, default)
-        return value.decode() if isinstance(value, bytes) else value if isinstance(value, str) else default
+        return (
+            value.decode("utf-8", "replace")
+            if isinstance(value, bytes)
+            else value
+            if isinstance(value, str)
+            else default
+        )
 
     def formula(self, name: str) -> Formula:
         """A formula attribute; the identity when it is left out."""

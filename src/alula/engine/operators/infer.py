@@ -5,9 +5,10 @@ In: a node in its newest form, and what is known of its inputs. Out: dtype and s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-from alula.base.errors import GraphError
+from alula.base.errors import GraphError, LimitError, UnsupportedError
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Node, Value
 from alula.engine.graph.numpy_dtypes import dtype_of
@@ -15,6 +16,9 @@ from alula.engine.operators.attributes import attributes_of
 from alula.engine.operators.evaluate import known_operator
 from alula.engine.operators.explain import MISFITS, describe_known, explained
 from alula.engine.operators.record import Inference, Known, Partial, UnknownShape
+
+# More than any machine has that alula is for; passes and kernels may count in it.
+MOST_BYTES = 1 << 36
 
 
 def infer_node(node: Node, known: Sequence[Known | None]) -> Partial | None:
@@ -30,11 +34,14 @@ def infer_node(node: Node, known: Sequence[Known | None]) -> Partial | None:
     Raises:
         ShapeError: the inputs do not fit the operator or each other.
         UnsupportedError: the operator, or this form of it, is not known.
-        GraphError: a required attribute or input is missing.
+        GraphError: a required attribute or input is missing, or there are too many inputs.
+        LimitError: a result is larger than any memory.
     """
     operator = known_operator(node)
     place = f"{node.label} ({node.op})"
     attributes = attributes_of(operator, node)
+    if len(known) > len(operator.inputs) and operator.inputs[-1:] and operator.inputs[-1][-1] != "*":
+        raise GraphError(place, f"takes at most {len(operator.inputs)} inputs", f"it has {len(known)}")
     for index, name in enumerate(operator.inputs):
         present = index < len(known) and known[index] is not None
         if not present and name[-1] not in "?*":
@@ -45,7 +52,15 @@ def infer_node(node: Node, known: Sequence[Known | None]) -> Partial | None:
         return None
     except MISFITS as error:
         raise explained(node, [describe_known(entry) for entry in known], error) from error
-    return list(inferred)[: len(node.outputs)]
+    results = list(inferred)[: len(node.outputs)]
+    if len(results) < len(node.outputs):
+        found = f"{len(node.outputs)} are asked for"
+        raise UnsupportedError(place, f"gives {len(results)} outputs", found)
+    for dtype, shape in results:
+        size = dtype.itemsize * math.prod(dim for dim in shape or () if isinstance(dim, int))
+        if size > MOST_BYTES:
+            raise LimitError(place, f"one value may take {MOST_BYTES} bytes", f"it would take {size}")
+    return results
 
 
 def infer_graph(graph: Graph, inputs: Mapping[str, Known]) -> list[Value]:

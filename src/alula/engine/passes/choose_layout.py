@@ -197,8 +197,17 @@ def _transposed(layouts: _Layouts, node: Node) -> bool:
 def _pool(layouts: _Layouts, node: Node) -> bool:
     if len([name for name in node.outputs if name]) > 1 or node.text("auto_pad", "NOTSET") != "NOTSET":
         return False
+    if node.integer("storage_order") or not _has_narrow_borders(node):
+        return False
     layouts.append_blocked(replace(node, outputs=node.outputs[:1]), (layouts.blocked(node.inputs[0]),))
     return True
+
+
+def _has_narrow_borders(node: Node) -> bool:
+    """Whether no window is all padding: in kernels, each column of a border has code of its own."""
+    kernel, pads = node.ints("kernel_shape"), node.ints("pads", (0, 0, 0, 0))
+    gaps = node.ints("dilations") or (1,) * len(kernel)
+    return all(pad <= (size - 1) * gap for pad, size, gap in zip(pads, kernel * 2, gaps * 2, strict=False))
 
 
 def _global_pool(layouts: _Layouts, node: Node) -> bool:

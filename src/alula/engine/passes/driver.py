@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from alula.base.errors import InternalError, LimitError
 from alula.engine.graph.check import check_graph
 from alula.engine.graph.graph import Graph, GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
+from alula.engine.operators.explain import MISFITS
 
 NodePass = Callable[[GraphEditor, Node], Rewrite | None]
 GraphPass = Callable[[Graph], Graph]
@@ -87,9 +89,14 @@ def run_pass(graph: Graph, step: Pass, options: PassOptions) -> tuple[Graph, Pas
 
     Raises:
         GraphError: the check found that the pass broke the graph.
+        LimitError: what it makes does not fit into memory.
+        InternalError: it came upon something that it did not reckon with.
     """
     started = time.perf_counter()
-    changed, rewrites = step.run(graph, options)
+    try:
+        changed, rewrites = step.run(graph, options)
+    except MISFITS as error:
+        raise _unforeseen(f"model {graph.name}", step.name, error) from error
     seconds = time.perf_counter() - started
     if options.check:
         check_graph(changed, step.name)
@@ -99,11 +106,21 @@ def run_pass(graph: Graph, step: Pass, options: PassOptions) -> tuple[Graph, Pas
 def _round(editor: GraphEditor, visit: NodePass) -> int:
     found = 0
     for node in editor:
-        rewrite = visit(editor, node)
+        try:
+            rewrite = visit(editor, node)
+        except MISFITS as error:
+            raise _unforeseen(f"{node.label} ({node.op})", visit.__name__, error) from error
         if rewrite is not None:
             editor.apply(node, rewrite)
             found += 1
     return found
+
+
+def _unforeseen(where: str, name: str, error: Exception) -> LimitError | InternalError:
+    """The error for what a pass let through: a model is never answered with anything but alula's own errors."""
+    if isinstance(error, MemoryError):
+        return LimitError(where, "needs a graph that fits into memory", f"pass {name} ran out of it")
+    return InternalError(where, f"needs pass {name} to take any graph", f"{type(error).__name__}: {error}")
 
 
 def _counted(before: Graph, after: Graph) -> tuple[Graph, int]:

@@ -8,11 +8,12 @@ bytes count as one input. Nodes that hold graphs, or that draw random numbers, s
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from alula.engine.graph.graph import Graph, GraphEditor, Rewrite
+from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Attribute, Node, Subgraph
 from alula.engine.operators.chance import RANDOM
 
@@ -22,24 +23,34 @@ _MOST_BYTES = 256
 
 def drop_duplicates(graph: Graph) -> Graph:
     """Walk once through the nodes in order, so that what follows duplicates is seen to be duplicate too."""
-    editor = GraphEditor(graph)
     same = _same_constants(graph)
+    public = frozenset(graph.outputs)
     seen: dict[Hashable, Node] = {}
-    changed = False
-    for node in editor:
+    renames: dict[str, str] = {}
+    kept: list[Node] = []
+    for old in graph.nodes:
+        node = old
+        if not renames.keys().isdisjoint(old.inputs):
+            node = replace(old, inputs=tuple(renames.get(name, name) for name in old.inputs))
         key = _key(node, same)
-        if key is None:
-            continue
-        first = seen.setdefault(key, node)
-        if first is node:
-            continue
-        if not editor.holds(first):
-            seen[key] = node
-        elif not any(name in editor.outputs for name in node.outputs):
-            renames = {mine: its for mine, its in zip(node.outputs, first.outputs, strict=True) if mine}
-            editor.apply(node, Rewrite(drop=(node,), rename=renames))
-            changed = True
-    return editor.freeze() if changed else graph
+        first = node if key is None else seen.setdefault(key, node)
+        if first is node or not public.isdisjoint(node.outputs):
+            kept.append(node)
+        else:
+            renames.update((mine, its) for mine, its in zip(node.outputs, first.outputs, strict=True) if mine)
+    return _with_nodes(graph, kept) if renames else graph
+
+
+def _with_nodes(graph: Graph, nodes: Sequence[Node]) -> Graph:
+    """The graph with fewer nodes, without what they alone mentioned."""
+    mentioned = {name for node in nodes for name in (*node.inputs, *node.outputs)}
+    mentioned.update(graph.outputs, (value.name for value in graph.inputs))
+    return replace(
+        graph,
+        nodes=tuple(nodes),
+        constants={name: array for name, array in graph.constants.items() if name in mentioned},
+        values={name: value for name, value in graph.values.items() if name in mentioned},
+    )
 
 
 def _key(node: Node, same: Mapping[str, str]) -> Hashable | None:

@@ -21,7 +21,11 @@ ELEMENTWISE = (INTERNAL, "Elementwise")
 
 def fuse_chain(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Merge the first producer that fits; no element may be computed twice because of it."""
-    if node.kind != ELEMENTWISE:
+    if (
+        node.kind != ELEMENTWISE
+        or len(node.inputs) > MOST_INPUTS + 1
+        or len(node.formula("formula").steps) > MOST_STEPS
+    ):
         return None
     shape = editor.value(node.output).shape
     for name in node.inputs:

@@ -24,6 +24,9 @@ from alula.engine.operators.table import operator_of
 from alula.engine.passes.compose import is_complete, without_repeats
 from alula.engine.passes.drop_identity import bypass
 
+# Sums of thousands of values are left to the reference: a loop needs a pointer for each.
+_MOST_INPUTS = 64
+
 
 def fuse_elementwise(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Lower one node."""
@@ -35,7 +38,7 @@ def fuse_elementwise(editor: GraphEditor, node: Node) -> Rewrite | None:
         return None
     literals = {name: _literal(editor, node, name) for name in node.inputs if name}
     names = without_repeats([name for name in node.inputs if name and literals[name] is None])
-    if not names or not _fills(editor, names, node.output):
+    if not 0 < len(names) <= _MOST_INPUTS or not _fills(editor, names, node.output):
         return None
     result = types[node.output]
     builder = FormulaBuilder(

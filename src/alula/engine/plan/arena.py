@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from alula.engine.graph.nodes import Array
+
 ALIGNMENT = 64
 
 
@@ -31,18 +35,24 @@ def place_lifetimes(lifetimes: Sequence[Lifetime]) -> tuple[Mapping[str, int], i
     Greedy by size, largest first, each at the lowest offset that fits (Pisarchyk and Lee, "Efficient Memory Management
     for Deep Neural Net Inference", 2020, section 5.3).
     """
-    placed: list[tuple[int, int, Lifetime]] = []  # start and end in bytes
+    order = sorted(lifetimes, key=lambda item: (-item.size, item.first))
+    first, last, starts, ends = (np.zeros(len(order), np.int64) for _ in range(4))
     offsets: dict[str, int] = {}
-    for life in sorted(lifetimes, key=lambda item: (-item.size, item.first)):
+    for count, life in enumerate(order):
+        met = np.flatnonzero((first[:count] <= life.last) & (last[:count] >= life.first))
         size = align(life.size)
-        offset = 0
-        for start, end in sorted((start, end) for start, end, other in placed if other.meets(life)):
-            if offset + size <= start:
-                break
-            offset = max(offset, end)
-        placed.append((offset, offset + size, life))
+        offset = _lowest_gap(starts[met], ends[met], size)
+        first[count], last[count], starts[count], ends[count] = life.first, life.last, offset, offset + size
         offsets[life.name] = offset
-    return offsets, max((end for _, end, _ in placed), default=0)
+    return offsets, int(ends.max(initial=0))
+
+
+def _lowest_gap(starts: Array, ends: Array, size: int) -> int:
+    """The lowest offset at which `size` bytes meet none of the stretches from `starts` to `ends`."""
+    order = np.argsort(starts, kind="stable")
+    free = np.concatenate(([0], np.maximum.accumulate(ends[order])))  # the first byte behind all stretches up to each
+    fits = np.flatnonzero(free[:-1] + size <= starts[order])
+    return int(free[fits[0]] if fits.size else free[-1])
 
 
 def align(size: int) -> int:

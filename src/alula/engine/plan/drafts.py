@@ -6,16 +6,18 @@ In: a Graph with static shapes and chosen layouts. Out: `Drafts`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
 
-from alula.base.errors import InternalError, ShapeError, UnsupportedError
+from alula.base.errors import InternalError, LimitError, ShapeError, UnsupportedError
 from alula.engine.graph.dims import is_static, static
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
-from alula.engine.kernels.call import Kernel, Selection
+from alula.engine.kernels.call import Kernel, KernelCall, Select, Selection
 from alula.engine.kernels.target import Target
 from alula.engine.operators.common import show
+from alula.engine.operators.explain import MISFITS
 from alula.engine.operators.infer import infer_node
 from alula.engine.operators.record import Known, Operator
 from alula.engine.operators.table import operator_of
@@ -141,10 +143,22 @@ def _steps(drafts: Drafts, node: Node, *, certain: bool = True) -> list[Draft]:
     operator = operator_of(node)
     calls = None
     if certain and drafts.native and operator is not None and operator.select is not None:
-        calls = operator.select(Selection(node, drafts.values, drafts.graph.constants, drafts.target))
+        calls = _selected(operator.select, Selection(node, drafts.values, drafts.graph.constants, drafts.target))
     if calls is None:
         return [_host(drafts, node, operator)]
     return [Draft(node, call.reads, call.writes, call.kernel, call.flops) for call in calls]
+
+
+def _selected(select: Select, at: Selection) -> Sequence[KernelCall] | None:
+    """The kernels for a node; a model is never answered with anything but alula's own errors."""
+    where = f"{at.node.label} ({at.node.op})"
+    try:
+        return select(at)
+    except MemoryError:
+        raise LimitError(where, "needs a kernel that fits into memory", "there is not enough") from None
+    except MISFITS as error:
+        found = f"{type(error).__name__}: {error}"
+        raise InternalError(where, "needs the choice of kernels to take any node", found) from error
 
 
 def _host(drafts: Drafts, node: Node, operator: Operator | None) -> Draft:

@@ -44,12 +44,9 @@ def _pool(at: Selection, kind: Literal["max", "average"]) -> tuple[KernelCall, .
     kernel, strides = node.ints("kernel_shape"), node.ints("strides") or (1, 1)
     dilations, pads = node.ints("dilations") or (1, 1), node.ints("pads") or (0, 0, 0, 0)
     top, left, bottom, right = pads
-    if any(pad > (size - 1) * gap for pad, size, gap in zip(pads, kernel * 2, dilations * 2, strict=True)):
-        return None  # windows of nothing but padding; each column of a border has code of its own
     pool = Pool(
-        kind, channels, in_h, in_w, out_h, out_w, kernel[0], kernel[1], strides[0], strides[1],
-        dilations[0], dilations[1], top, left, bottom, right,
-        count_padding=bool(node.integer("count_include_pad")), batch=batch, block=result.block,
+        channels, in_h, in_w, out_h, out_w, kernel[0], kernel[1], strides[0], strides[1], dilations[0], dilations[1],
+        top, left, batch, result.block, kind, bottom, right, bool(node.integer("count_include_pad")),
     )  # fmt: skip
     flops = math.prod(static(result.shape or ())) * math.prod(kernel)
     return (KernelCall(pool, (node.inputs[0],), (node.output,), flops),)
