@@ -26,7 +26,7 @@ def test_code_for_another_block_is_not_made() -> None:
     """Rule: a kernel whose blocks are not the target's registers would read the wrong channels."""
     kernels: list[Kernel] = [
         Depthwise(3, 5, 5, 3, 3, 3, 3, block=4),
-        Pool("max", 3, 5, 5, 3, 3, 3, 3, block=4),
+        Pool(3, 5, 5, 3, 3, 3, 3, block=4),
         GlobalPool("max", 3, 25, block=4),
         Pack(1, 3, 25, 4),
         Unpack(1, 3, 25, 4),

@@ -86,3 +86,16 @@ def test_no_function_of_a_library_is_called(target: Target) -> None:
         assert undefined_symbols(kernel, target) == set()
         near = GridSample(1, 2, (4, 5), 7, "nearest", padding, align_corners=True, lanes=target.lanes)
         assert undefined_symbols(near, target) == set()
+
+
+@ON_ALL
+@PADDINGS
+def test_rows_longer_than_float32_can_count_are_not_read_beyond(padding: Padding, target: Target) -> None:
+    """Attack: of 2^24 + 4 elements the last has a number that float32 rounds up to one that is outside."""
+    size = (1, (1 << 24) + 4)
+    got = np.full((1, 1, 1, 2), -7, np.float32)
+    kernel = GridSample(1, 1, size, 2, "nearest", padding, align_corners=True, lanes=target.lanes)
+
+    run_kernel(kernel, target, [np.zeros((1, 1, *size), np.float32), np.ones((1, 1, 2, 2), np.float32)], [got])
+
+    assert not got.any()

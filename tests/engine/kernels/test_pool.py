@@ -64,10 +64,12 @@ def kernels(draw: st.DrawFn) -> tuple[Pool, Target]:
         axes.append((size, out + up, taps, stride, dilation, before, after))
     (h, out_h, kh, sh, dh, top, bottom), (w, out_w, kw, sw, dw, left, right) = axes
     kind: Literal["max", "average"] = draw(st.sampled_from(["max", "average"]))
-    pads = (top, left, bottom, right)
     padded, channels, batch = draw(st.booleans()), draw(st.sampled_from([3, 16, 21])), draw(st.integers(1, 2))
     block = target.lanes
-    return Pool(kind, channels, h, w, out_h, out_w, kh, kw, sh, sw, dh, dw, *pads, padded, batch, block), target
+    kernel = Pool(
+        channels, h, w, out_h, out_w, kh, kw, sh, sw, dh, dw, top, left, batch, block, kind, bottom, right, padded
+    )
+    return kernel, target
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,7 +88,7 @@ def test_any_window_agrees_with_the_definition(situation: tuple[Pool, Target]) -
 @pytest.mark.parametrize("kind", ["max", "average"])
 def test_a_nan_reaches_exactly_the_windows_that_hold_it(kind: Literal["max", "average"], target: Target) -> None:
     """Rule: a NaN is not lost among numbers and does not leave its channel."""
-    kernel = Pool(kind, 3, 6, 6, 3, 3, 2, 2, 2, 2, block=target.lanes)
+    kernel = Pool(3, 6, 6, 3, 3, 2, 2, 2, 2, block=target.lanes, kind=kind)
     x = values((1, 3, 6, 6))
     x[0, 1, 2, 3] = np.nan
 
@@ -116,6 +118,6 @@ def test_whole_maps_become_one_number(
 def test_no_function_of_a_library_is_called(target: Target) -> None:
     """Rule: a kernel is self-contained."""
     for kind in ("max", "average"):
-        kernel = Pool(kind, 3, 9, 9, 9, 9, 3, 3, pad_top=1, pad_left=1, block=target.lanes)
+        kernel = Pool(3, 9, 9, 9, 9, 3, 3, pad_top=1, pad_left=1, block=target.lanes, kind=kind)
         assert undefined_symbols(kernel, target) == set()
         assert undefined_symbols(GlobalPool(kind, 20, 81, 1, target.lanes), target) == set()

@@ -84,10 +84,8 @@ class Copy:
     regions: tuple[Region, ...]
     bits: int = 0
 
-    @property
-    def family(self) -> str:
-        """The algorithm."""
-        return "copy"
+    family = "copy"
+    scratch = 0
 
     @cached_property
     def parts(self) -> tuple[tuple[Region, Cut], ...]:
@@ -105,11 +103,6 @@ class Copy:
     def units(self) -> int:
         """Pieces of all regions."""
         return sum(cut.units for _, cut in self.parts)
-
-    @property
-    def scratch(self) -> int:
-        """None."""
-        return 0
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""

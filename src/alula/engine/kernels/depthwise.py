@@ -17,7 +17,7 @@ from alula.engine.kernels.formula import emit_formula, emit_rows, is_dear
 from alula.engine.kernels.ir import Function, Index, module
 from alula.engine.kernels.loops import each_stretch_of_rows
 from alula.engine.kernels.target import Target
-from alula.engine.kernels.window import Axis, Strip, columns, largest_tile, rows_per_unit, tile_axis
+from alula.engine.kernels.window import BlockWindows, Strip, columns, largest_tile, tile_axis
 
 # Registers beside sums and weights: input columns and the bias; without multiply-add, products as well.
 _OTHERS = 3
@@ -28,7 +28,7 @@ _BARRIER = 'call void asm sideeffect "", "~{memory}"()'
 
 
 @dataclass(frozen=True)
-class Depthwise:
+class Depthwise(BlockWindows):
     """One output row of one channel block at a time, in tiles of columns whose sums stay in registers.
 
     Every input column is loaded once for each kernel row and feeds all its taps. Rows outside of the map read a row of
@@ -40,58 +40,11 @@ class Depthwise:
             where it is dear, in a second walk over the finished row.
     """
 
-    channels: int
-    in_h: int
-    in_w: int
-    out_h: int
-    out_w: int
-    kernel_h: int
-    kernel_w: int
-    stride_h: int = 1
-    stride_w: int = 1
-    dilation_h: int = 1
-    dilation_w: int = 1
-    pad_top: int = 0
-    pad_left: int = 0
-    batch: int = 1
-    block: int = 16
     epilogue: Formula = IDENTITY
     extras: int = 0
 
-    @property
-    def family(self) -> str:
-        """The algorithm."""
-        return "depthwise"
-
-    @property
-    def blocks(self) -> int:
-        """Channel blocks of one image."""
-        return math.ceil(self.channels / self.block)
-
-    @property
-    def rows(self) -> int:
-        """Output rows of one unit."""
-        return rows_per_unit(self.batch * self.blocks, self.out_h)
-
-    @property
-    def units(self) -> int:
-        """Blocks of all images, times groups of rows."""
-        return self.batch * self.blocks * math.ceil(self.out_h / self.rows)
-
-    @property
-    def scratch(self) -> int:
-        """None."""
-        return 0
-
-    @property
-    def vertical(self) -> Axis:
-        """The windows along a column."""
-        return Axis(self.in_h, self.out_h, self.kernel_h, self.stride_h, self.dilation_h, self.pad_top)
-
-    @property
-    def horizontal(self) -> Axis:
-        """The windows along a row."""
-        return Axis(self.in_w, self.out_w, self.kernel_w, self.stride_w, self.dilation_w, self.pad_left)
+    family = "depthwise"
+    scratch = 0
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""

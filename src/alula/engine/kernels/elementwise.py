@@ -48,20 +48,13 @@ class Elementwise:
     shape: tuple[int, ...]
     operands: tuple[Access, ...]
 
-    @property
-    def family(self) -> str:
-        """The algorithm."""
-        return "elementwise"
+    family = "elementwise"
+    scratch = 0
 
     @property
     def units(self) -> int:
         """Indices of the outer dimensions times pieces of the next one."""
         return self.cut.units
-
-    @property
-    def scratch(self) -> int:
-        """None."""
-        return 0
 
     @cached_property
     def cut(self) -> Cut:

@@ -30,6 +30,8 @@ class GlobalPool:
     batch: int = 1
     block: int = 16
 
+    scratch = 0
+
     @property
     def family(self) -> str:
         """The algorithm."""
@@ -39,11 +41,6 @@ class GlobalPool:
     def units(self) -> int:
         """Channel blocks of all images."""
         return self.batch * math.ceil(self.channels / self.block)
-
-    @property
-    def scratch(self) -> int:
-        """None."""
-        return 0
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""

@@ -32,6 +32,8 @@ class _Reorder:
     pixels: int
     block: int
 
+    scratch = 0
+
     @property
     def blocks(self) -> int:
         """Channel blocks of one image."""
@@ -53,20 +55,12 @@ class _Reorder:
         """One image where a map is one pixel, else one piece of one block."""
         return self.batch if self.pixels == 1 else self.batch * self.blocks * self.pieces
 
-    @property
-    def scratch(self) -> int:
-        """None."""
-        return 0
-
 
 @dataclass(frozen=True)
 class Pack(_Reorder):
     """Plain [N, C, P] to blocks [N, ceil(C/B), P, B]; lanes beyond C become 0. Operands: plain, blocked."""
 
-    @property
-    def family(self) -> str:
-        """The algorithm."""
-        return "pack"
+    family = "pack"
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""
@@ -83,10 +77,7 @@ class Pack(_Reorder):
 class Unpack(_Reorder):
     """Blocks [N, ceil(C/B), P, B] to plain [N, C, P]; lanes beyond C are not read into it. Operands: blocked, plain."""
 
-    @property
-    def family(self) -> str:
-        """The algorithm."""
-        return "unpack"
+    family = "unpack"
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""

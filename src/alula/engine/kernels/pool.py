@@ -5,7 +5,6 @@ In: float32 in blocks, [N, ceil(C/B), H, W, B]. Out: the same layout.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,14 +12,14 @@ from alula.engine.kernels.blocks import check_block
 from alula.engine.kernels.ir import Function, Index, float_literal, module
 from alula.engine.kernels.loops import each_stretch_of_rows
 from alula.engine.kernels.target import Target
-from alula.engine.kernels.window import Axis, Strip, columns, rows_per_unit, tile_axis
+from alula.engine.kernels.window import Axis, BlockWindows, Strip, columns, tile_axis
 
 # Results of one tile that stay in registers.
 _LARGEST_TILE = 8
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(BlockWindows):
     """Every output is the maximum or the mean of the window's elements inside of the map.
 
     Columns outside are left out when the code is made, rows when it runs. A NaN in a window gives NaN; the maximum of
@@ -31,55 +30,17 @@ class Pool:
         pad_bottom, pad_right: needed for `count_padding` only; the output size says where windows end.
     """
 
-    kind: Literal["max", "average"]
-    channels: int
-    in_h: int
-    in_w: int
-    out_h: int
-    out_w: int
-    kernel_h: int
-    kernel_w: int
-    stride_h: int = 1
-    stride_w: int = 1
-    dilation_h: int = 1
-    dilation_w: int = 1
-    pad_top: int = 0
-    pad_left: int = 0
+    kind: Literal["max", "average"] = "max"
     pad_bottom: int = 0
     pad_right: int = 0
     count_padding: bool = False
-    batch: int = 1
-    block: int = 16
+
+    scratch = 0
 
     @property
     def family(self) -> str:
         """The algorithm."""
         return f"{self.kind} pool"
-
-    @property
-    def planes(self) -> int:
-        """Channel blocks of all images."""
-        return self.batch * math.ceil(self.channels / self.block)
-
-    @property
-    def rows(self) -> int:
-        """Output rows of one unit."""
-        return rows_per_unit(self.planes, self.out_h)
-
-    @property
-    def units(self) -> int:
-        """Blocks of all images, times groups of rows."""
-        return self.planes * math.ceil(self.out_h / self.rows)
-
-    @property
-    def scratch(self) -> int:
-        """None."""
-        return 0
-
-    @property
-    def horizontal(self) -> Axis:
-        """The windows along a row."""
-        return Axis(self.in_w, self.out_w, self.kernel_w, self.stride_w, self.dilation_w, self.pad_left)
 
     def counted_columns(self, output: int) -> int:
         """By how many taps of a row an average is divided."""

@@ -7,17 +7,16 @@ weights from `pack_recurrence`; float32. Out: each step's state [steps, batch, h
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from alula.engine.graph.nodes import Array
 from alula.engine.kernels.ir import Carried, Function, Index, module
 from alula.engine.kernels.loops import each_vector
 from alula.engine.kernels.maths import exp, tanh
 from alula.engine.kernels.target import Target
-
-Array = np.ndarray[Any, Any]
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 # Accumulators of one tile: enough to hide the latency of a multiply-add, few enough for 16 registers.
@@ -118,7 +117,7 @@ class Recurrence:
             self._tiles(f, lambda tile: tile.rnn(gates, h, y))
         return []
 
-    def _tiles(self, f: Function, compute: Any) -> None:  # noqa: ANN401  a function of a tile
+    def _tiles(self, f: Function, compute: Callable[[_Tile], None]) -> None:
         whole, rest = divmod(self.hidden, self.width)
 
         def tile(index: Index, _: Carried) -> Carried:

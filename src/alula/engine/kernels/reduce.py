@@ -48,6 +48,8 @@ class Reduce:
     shape: tuple[int, ...]
     reduced: tuple[bool, ...]
 
+    scratch = 0
+
     @property
     def family(self) -> str:
         """The algorithm."""
@@ -68,11 +70,6 @@ class Reduce:
         """Groups of neighbouring results."""
         results = math.prod(self.shape) // self.count
         return results // self.columns * Groups(self.columns, _GROUP).count
-
-    @property
-    def scratch(self) -> int:
-        """None."""
-        return 0
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""

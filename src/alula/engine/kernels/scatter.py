@@ -57,12 +57,8 @@ class ScatterSlices:
     inner: int
     index_size: int
 
+    family = "scatter slices"
     scratch = 0
-
-    @property
-    def family(self) -> str:
-        """The algorithm."""
-        return "scatter slices"
 
     @property
     def units(self) -> int:
@@ -120,12 +116,8 @@ class ScatterElements:
     extent: int
     index_size: int
 
+    family = "scatter elements"
     scratch = 0
-
-    @property
-    def family(self) -> str:
-        """The algorithm."""
-        return "scatter elements"
 
     @property
     def units(self) -> int:

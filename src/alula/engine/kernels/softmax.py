@@ -34,6 +34,8 @@ class Softmax:
     inner: int = 1
     logarithm: bool = False
 
+    scratch = 0
+
     @property
     def family(self) -> str:
         """The algorithm."""
@@ -43,11 +45,6 @@ class Softmax:
     def units(self) -> int:
         """Rows, or groups of columns."""
         return self.outer * Groups(self.inner, _GROUP).count
-
-    @property
-    def scratch(self) -> int:
-        """None."""
-        return 0
 
     def emit(self, name: str, target: Target) -> str:
         """LLVM IR of the kernel."""

@@ -35,6 +35,60 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class BlockWindows:
+    """Windows that slide over a map in channel blocks, one block at a time: what such kernels have in common.
+
+    A work unit is a stretch of output rows of one block of one image.
+    """
+
+    channels: int
+    in_h: int
+    in_w: int
+    out_h: int
+    out_w: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int = 1
+    stride_w: int = 1
+    dilation_h: int = 1
+    dilation_w: int = 1
+    pad_top: int = 0
+    pad_left: int = 0
+    batch: int = 1
+    block: int = 16
+
+    @property
+    def blocks(self) -> int:
+        """Channel blocks of one image."""
+        return math.ceil(self.channels / self.block)
+
+    @property
+    def planes(self) -> int:
+        """Channel blocks of all images."""
+        return self.batch * self.blocks
+
+    @property
+    def rows(self) -> int:
+        """Output rows of one unit."""
+        return rows_per_unit(self.planes, self.out_h)
+
+    @property
+    def units(self) -> int:
+        """Blocks of all images, times groups of rows."""
+        return self.planes * math.ceil(self.out_h / self.rows)
+
+    @property
+    def vertical(self) -> Axis:
+        """The windows along a column."""
+        return Axis(self.in_h, self.out_h, self.kernel_h, self.stride_h, self.dilation_h, self.pad_top)
+
+    @property
+    def horizontal(self) -> Axis:
+        """The windows along a row."""
+        return Axis(self.in_w, self.out_w, self.kernel_w, self.stride_w, self.dilation_w, self.pad_left)
+
+
+@dataclass(frozen=True)
 class Strip:
     """`count` tiles of `size` outputs each, the first at output `first`; all taps are inside if `count` is not 1."""
 
