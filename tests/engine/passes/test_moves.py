@@ -225,6 +225,16 @@ def test_a_mean_that_shares_its_transpose_reads_what_is_before_it() -> None:
     assert fused(fragment, _SINK) == ["ReduceMean", "Sigmoid", "Mul"]
 
 
+def test_a_mean_that_is_subtracted_keeps_reading_the_transposed_value() -> None:
+    """A layer norm over transposed tokens is found by the value that all its parts read."""
+
+    def fragment(b: GraphBuilder, x: str) -> str:
+        tokens = _nhwc(b, x)
+        return b.node("Sub", tokens, b.node("ReduceMean", tokens, _integers(b, -1)))
+
+    assert kept(fragment, _SINK)
+
+
 def test_what_is_computed_twice_is_computed_once() -> None:
     """Equal constants count as one: exporters write an array for each use."""
     builder = GraphBuilder()

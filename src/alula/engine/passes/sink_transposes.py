@@ -51,7 +51,7 @@ def sink_transposes(editor: GraphEditor, node: Node) -> Rewrite | None:
         return None
     if node.op == "Transpose":
         return join_transposes(editor, node)
-    turned = _turned(editor, node, shared=node.op in _REDUCTIONS)
+    turned = _turned(editor, node, shared=node.op in _REDUCTIONS and not _is_centre(editor, node))
     if turned is None:
         return None
     operator = operator_of(node)
@@ -87,6 +87,11 @@ def _turned(editor: GraphEditor, node: Node, *, shared: bool = False) -> _Turned
         nodes[name] = producer
         orders.add(order)
     return _Turned(orders.pop(), tuple(nodes.values()), tuple(others)) if len(orders) == 1 else None
+
+
+def _is_centre(editor: GraphEditor, mean: Node) -> bool:
+    """Whether the value is subtracted, as normalisations do: they are found by what they all read."""
+    return any(reader.op == "Sub" for reader in editor.consumers_of(mean.output))
 
 
 def _has_other_readers(editor: GraphEditor, name: str, node: Node) -> bool:
