@@ -117,6 +117,23 @@ def test_an_lstm_of_quantised_weights_is_the_lstm_of_what_they_stand_for() -> No
     _assert_agrees(found, _judged(_model(plain), {"x0": x}), 0)
 
 
+def test_nodes_of_one_name_do_not_meet() -> None:
+    """Names of nodes may repeat in a file: what a rewriting makes is called after outputs, which are unique."""
+    x = reals(2, 5, 8)
+    model = onnx.load_from_string(_model(Foreign("MultiHeadAttention", (x, x, x), {"num_heads": 2}, (0, 1))))
+    first = model.graph.node[0]
+    second = model.graph.node.add()
+    second.CopyFrom(first)
+    second.input[0], second.output[:] = "y0", ["z0", "z1"]
+    model.graph.output.append(onnx.ValueInfoProto(name="z0"))
+    wanted = _judged(bytes(model.SerializeToString()), {"x0": x})  # which refuses names that repeat
+    first.name = second.name = "twice"
+
+    found = evaluate_graph(prepare_reference(read_onnx(bytes(model.SerializeToString()))), {"x0": x})
+
+    _assert_agrees(found, wanted, 0)
+
+
 _X, _W = reals(1, 4, 5, 5), reals(4, 4, 3, 3)
 
 

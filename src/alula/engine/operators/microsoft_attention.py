@@ -128,7 +128,7 @@ def _bias_of(steps: Steps, node: Node, mask: str, like: str) -> str:
 def _attended(steps: Steps, node: Node, qkv: tuple[str, ...], bias: str, past: tuple[str, str]) -> str:
     """ONNX's Attention over queries, keys and values; `present` is what the caller shows of the last two."""
     heads = node.integer("num_heads")
-    shown = (f"{node.label}.keys", f"{node.label}.values") if steps.output(1) else ()
+    shown = (f"{node.output}.keys", f"{node.output}.values") if steps.output(1) else ()
     y = f"{node.output}.attended"
     scale: dict[str, Any] = {"scale": node.real("scale")} if node.real("scale") else {}
     steps.write(
@@ -158,7 +158,7 @@ def _self_attention(steps: Steps, node: Node, joined: str, mask: str, pasts: tup
         both = (steps.add("Squeeze", halves[0], first), steps.add("Squeeze", halves[1], first))
     y = _attended(steps, node, qkv, bias, both)
     if steps.output(1):
-        parts = [steps.add("Unsqueeze", f"{node.label}.{name}", first) for name in ("keys", "values")]
+        parts = [steps.add("Unsqueeze", f"{node.output}.{name}", first) for name in ("keys", "values")]
         steps.write("Concat", tuple(parts), (steps.output(1),), axis=0)
     return y
 
@@ -188,7 +188,7 @@ def _multi_head(steps: Steps, node: Node) -> str:
     y = _attended(steps, node, (q, k, v), added, (past_k, past_v))
     for index, name in ((1, "keys"), (2, "values")):
         if steps.output(index):
-            steps.write("Identity", (f"{node.label}.{name}",), (steps.output(index),))
+            steps.write("Identity", (f"{node.output}.{name}",), (steps.output(index),))
     return y
 
 

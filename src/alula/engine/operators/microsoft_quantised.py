@@ -120,7 +120,7 @@ def _lstm(steps: Steps, node: Node) -> str:
         whole = steps.add("Sub", steps.add("Cast", stored, to=_FLOAT32), steps.add("Cast", zero, to=_FLOAT32))
         weights.append(steps.add("Transpose", steps.add("Mul", whole, scale), perm=(0, 2, 1)))
     names = "activation_alpha activation_beta activations clip direction hidden_size input_forget"
-    outputs = (f"{node.label}.lstm", *node.outputs[1:])
+    outputs = (f"{node.output}.lstm", *node.outputs[1:])
     inputs = (x, *weights, b, lengths, hidden, cell, peepholes)
     steps.write("LSTM", inputs, outputs, **given(node, names))
     return outputs[0]
