@@ -67,6 +67,7 @@ from alula.engine.passes.lower_places import lower_places
 from alula.engine.passes.lower_quantisation import lower_quantisation
 from alula.engine.passes.lower_resize import lower_resize
 from alula.engine.passes.lower_rotary import lower_rotary
+from alula.engine.passes.lower_spectra import lower_spectra
 from alula.engine.passes.lower_statistics import lower_statistics
 from alula.engine.passes.lower_transposed_volumes import lower_transposed_volumes
 from alula.engine.passes.lower_volumes import lower_volumes
@@ -114,6 +115,7 @@ PASSES = (
     node_pass(lower_gemm),
     node_pass(lower_general_attention),
     node_pass(lower_rotary),
+    node_pass(lower_spectra),
     node_pass(lower_losses),
     node_pass(lower_norm_pools),
     node_pass(lower_norms),
