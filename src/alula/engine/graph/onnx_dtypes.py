@@ -1,6 +1,6 @@
 """ONNX's numbers of element types, as models write them in tensors and in Cast.
 
-In: nothing. Out: `ONNX_DTYPES`.
+In: nothing. Out: `ONNX_DTYPES`, and the way back, `ONNX_NUMBERS`.
 """
 
 from __future__ import annotations
@@ -39,3 +39,5 @@ ONNX_DTYPES: Mapping[int, DType] = MappingProxyType(
         26: DType.INT2,
     }
 )
+
+ONNX_NUMBERS: Mapping[DType, int] = MappingProxyType({dtype: number for number, dtype in ONNX_DTYPES.items()})

@@ -18,7 +18,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array, Attribute, Node, Several, Value, ValueType
 from alula.engine.graph.numpy_dtypes import dtype_of
-from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
+from alula.engine.graph.onnx_dtypes import ONNX_NUMBERS
 from alula.engine.importers.arrays import stored_bytes
 from alula.engine.importers.captures import without_captures
 from alula.engine.importers.onnx_messages import (
@@ -40,7 +40,6 @@ from alula.engine.importers.records import MessageType
 from alula.engine.importers.wire import FIXED32, LENGTH, VARINT
 
 _IR_VERSION = 8  # read by every runtime since 2021; nothing newer is needed
-_NUMBERS = {dtype: number for number, dtype in ONNX_DTYPES.items()}
 _FLOAT, _INT, _STRING, _TENSOR, _GRAPH = range(1, 6)
 _FLOATS, _INTS, _STRINGS, _TENSORS, _GRAPHS, _, _, _TYPE, _TYPES = range(6, 15)
 _PRODUCER_NAME = 2
@@ -158,7 +157,7 @@ def _tensor(name: str, array: Array) -> bytes:
     return b"".join(
         (
             _repeated(TENSOR, "dims", array.shape),
-            _field(TENSOR, "data_type", _NUMBERS[dtype]),
+            _field(TENSOR, "data_type", ONNX_NUMBERS[dtype]),
             _field(TENSOR, "name", name),
             _repeated(TENSOR, "string_data", map(str, array.reshape(-1)))
             if dtype is DType.STRING
@@ -180,7 +179,7 @@ def _type(kind: ValueType) -> bytes:
         return _field(TYPE, f"{kind.kind}_type", held)
     if kind.kind == "map" or kind.dtype is None:
         raise UnsupportedError(f"type {kind}", "needs tensors, sequences or optionals of a known dtype", "found others")
-    info = _field(TENSOR_TYPE, "elem_type", _NUMBERS[kind.dtype])
+    info = _field(TENSOR_TYPE, "elem_type", ONNX_NUMBERS[kind.dtype])
     if kind.shape is not None:
         dims = (
             _field(DIMENSION, "dim_value", dim) if isinstance(dim, int) else _field(DIMENSION, "dim_param", str(dim))

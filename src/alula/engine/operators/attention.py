@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from alula.base.tensors import DType
 from alula.engine.graph.dims import Dim, Shape
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Array
 from alula.engine.graph.numpy_dtypes import numpy_dtype
-from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
+from alula.engine.graph.onnx_dtypes import ONNX_DTYPES, ONNX_NUMBERS
 from alula.engine.operators.common import Mismatch, Refusal, known, show
 from alula.engine.operators.control import Body, separated
 from alula.engine.operators.nested import GraphRunner
@@ -26,7 +27,7 @@ from alula.engine.operators.record import Inference, Inferred, Operator, Toleran
 
 _HEADS_APART = 4  # dimensions where the heads have an axis of their own
 _HEADS_PACKED = 3
-_PRECISIONS = frozenset({1, 10, 11, 16})  # TensorProto.DataType: FLOAT, FLOAT16, DOUBLE, BFLOAT16
+_PRECISIONS = frozenset(ONNX_NUMBERS[dtype] for dtype in (DType.FLOAT32, DType.FLOAT16, DType.FLOAT64, DType.BFLOAT16))
 
 
 def heads_apart(x: Array, heads: int) -> Array:

@@ -16,12 +16,13 @@ import numpy as np
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.graph.numpy_dtypes import dtype_of, numpy_dtype
+from alula.engine.graph.onnx_dtypes import ONNX_NUMBERS
 from alula.engine.operators.common import Mismatch, show, without
 from alula.engine.operators.convert import dtype_numbered
 from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator
 from alula.engine.operators.window import check_elements
 
-_FLOAT32, _INT32 = 1, 6  # TensorProto.DataType of onnx.proto
+_FLOAT32, _INT32 = ONNX_NUMBERS[DType.FLOAT32], ONNX_NUMBERS[DType.INT32]
 Draw = Callable[..., Array]
 
 

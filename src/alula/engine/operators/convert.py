@@ -15,7 +15,7 @@ import numpy as np
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array, Node
 from alula.engine.graph.numpy_dtypes import dtype_of, numpy_dtype
-from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
+from alula.engine.graph.onnx_dtypes import ONNX_DTYPES, ONNX_NUMBERS
 from alula.engine.graph.primitives import INTEGERS, REALS
 from alula.engine.operators.common import Mismatch, Refusal
 from alula.engine.operators.formula import cast_elements
@@ -174,7 +174,7 @@ def _upgrade_cast(node: Node, version: int, constant: Callable[[Array], str]) ->
         return node
     aliases = {"FLOAT": "FLOAT32", "DOUBLE": "FLOAT64"}
     wanted = aliases.get(named.upper(), named.upper())
-    numbers = {dtype.name: number for number, dtype in ONNX_DTYPES.items()}
+    numbers = {dtype.name: number for dtype, number in ONNX_NUMBERS.items()}
     if wanted not in numbers:
         raise Refusal("`to` must name an element type", f"it is {named}")
     return node.with_attributes(to=numbers[wanted])

@@ -12,7 +12,7 @@ from dataclasses import replace
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
 from alula.engine.operators.common import broadcast_shapes
-from alula.engine.passes.normal import static_shape
+from alula.engine.passes.known import static_shape
 
 # Elementwise operators whose inputs broadcast in both directions.
 _BROADCAST = frozenset(

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from alula.base.tensors import DType
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Array, Node
+from alula.engine.graph.onnx_dtypes import ONNX_NUMBERS
 from alula.engine.operators.attributes import attributes_of
 from alula.engine.operators.table import operator_of
 from alula.engine.passes.fuse_attention import Heads, Result, placed, scaled_dot_product
@@ -27,7 +29,6 @@ from alula.engine.passes.views import View, dense, view_of
 _APART, _PACKED = 4, 3
 _MOST_MASK = 1 << 24
 _NOTHING: Array = np.zeros(0, np.float32)
-_FLOAT32 = 1  # TensorProto.DataType
 _PLAIN = {"softcap": 0.0, "left_window_size": -1, "right_window_size": -1}
 
 
@@ -63,7 +64,7 @@ def plain_form(editor: GraphEditor, node: Node) -> PlainForm | None:
     attributes = attributes_of(operator, node)
     if any(attributes.get(name, plain) != plain for name, plain in _PLAIN.items()):
         return None
-    if attributes["softmax_precision"] not in {0, _FLOAT32}:
+    if attributes["softmax_precision"] not in {0, ONNX_NUMBERS[DType.FLOAT32]}:
         return None
     heads = _heads(editor, node, attributes)
     if heads is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
-from alula.engine.passes.normal import static_shape
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.sketch import Sketch
 
 _RATIO, _TRAINING = 1, 2

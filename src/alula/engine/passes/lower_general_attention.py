@@ -20,6 +20,7 @@ import numpy as np
 from alula.base.tensors import DType
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Array, Node
+from alula.engine.graph.onnx_dtypes import ONNX_NUMBERS
 from alula.engine.operators.attention import Mask
 from alula.engine.operators.attributes import attributes_of
 from alula.engine.operators.table import operator_of
@@ -30,7 +31,6 @@ from alula.engine.passes.sketch import Sketch
 _APART, _PACKED = 4, 3
 _MASK, _PAST_K, _PAST_V, _LENGTHS = 3, 4, 5, 6
 _MOST_MASK = 1 << 24
-_FLOAT32 = 1  # TensorProto.DataType
 _RAW, _CAPPED, _BIASED, _WEIGHTS = range(4)  # what qk_matmul_output_mode asks for
 
 
@@ -40,7 +40,10 @@ def lower_general_attention(editor: GraphEditor, node: Node) -> Rewrite | None:
     if node.kind != ("", "Attention") or operator is None or plain_form(editor, node) is not None:
         return None
     attributes = attributes_of(operator, node)
-    if attributes["softmax_precision"] not in {0, _FLOAT32} or attributes["qk_matmul_output_mode"] > _WEIGHTS:
+    if (
+        attributes["softmax_precision"] not in {0, ONNX_NUMBERS[DType.FLOAT32]}
+        or attributes["qk_matmul_output_mode"] > _WEIGHTS
+    ):
         return None
     sizes = _sizes(editor, node, attributes)
     if sizes is None or not _fits(editor, node, sizes):

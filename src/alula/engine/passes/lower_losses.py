@@ -18,7 +18,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
 from alula.engine.graph.numpy_dtypes import numpy_dtype
-from alula.engine.passes.normal import static_shape
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.sketch import Sketch
 
 _CROSS, _LIKELIHOOD = "SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss"

@@ -18,7 +18,8 @@ import numpy as np
 
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
-from alula.engine.passes.normal import NewConstants, static_shape
+from alula.engine.passes.known import static_shape
+from alula.engine.passes.normal import NewConstants
 
 # What is taken of each axis: never empty, so that first and last element are there.
 _Taken = tuple[range, ...]

@@ -12,7 +12,6 @@ import numpy as np
 from alula.engine.graph.graph import GraphEditor
 from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.graph.numpy_dtypes import dtype_of
-from alula.engine.passes.known import static_shape
 from alula.engine.passes.match import Fixed, Made, Number, Pattern, either, made
 
 
@@ -79,8 +78,3 @@ def along(array: Array | None, rank: int, axes: tuple[int, ...], sizes: tuple[in
         return np.broadcast_to(inner, sizes)
     except ValueError:
         return None
-
-
-__all__ = [
-    "NewConstants", "along", "axes_of_mean", "inverse_root", "mean_of", "over_root", "squared", "static_shape",
-]  # fmt: skip

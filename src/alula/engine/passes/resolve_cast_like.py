@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node, Value
-from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
+from alula.engine.graph.onnx_dtypes import ONNX_NUMBERS
 
 
 def resolve_cast_like(editor: GraphEditor, node: Node) -> Rewrite | None:
@@ -24,7 +24,7 @@ def cast_by_name(node: Node, like: Value | None) -> Node | None:
     """The Cast that a CastLike is; None for other nodes, and where the other value's type is not known."""
     if node.kind != ("", "CastLike") or like is None:
         return None
-    number = next((number for number, dtype in ONNX_DTYPES.items() if dtype is like.dtype), None)
+    number = ONNX_NUMBERS.get(like.dtype)
     if number is None:
         return None
     attributes = MappingProxyType({**node.attributes, "to": number})

@@ -19,7 +19,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
 from alula.engine.operators.cells import KINDS
-from alula.engine.passes.normal import static_shape
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.sketch import Sketch
 
 # A step is some ten nodes, which all steps share the code of; the plan still grows with them.

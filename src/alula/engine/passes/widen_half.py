@@ -21,13 +21,12 @@ from alula.base.errors import AlulaError
 from alula.base.tensors import DType
 from alula.engine.graph.graph import Graph, nested_graphs
 from alula.engine.graph.nodes import Array, Node, Value
-from alula.engine.graph.onnx_dtypes import ONNX_DTYPES
+from alula.engine.graph.onnx_dtypes import ONNX_NUMBERS
 from alula.engine.operators.infer import infer_node
 from alula.engine.operators.record import Known, Partial
 
 _SHORT = (DType.FLOAT16, DType.BFLOAT16)
-_NUMBERS = {dtype: number for number, dtype in ONNX_DTYPES.items()}
-_SHORT_NUMBERS = frozenset(_NUMBERS[dtype] for dtype in _SHORT)
+_SHORT_NUMBERS = frozenset(ONNX_NUMBERS[dtype] for dtype in _SHORT)
 # Attributes that name the element type of a result or of what is between.
 _NAMED = ("dtype", "output_dtype", "output_datatype", "precision", "softmax_precision", "stash_type")
 _CAST = ("", "Cast")
@@ -191,13 +190,13 @@ class _Work:
 
 
 def _cast_to(dtype: DType, source: str, made: str, name: str = "") -> Node:
-    return Node("Cast", (source,), (made,), MappingProxyType({"to": _NUMBERS[dtype]}), name or f"{made} ({dtype})")
+    return Node("Cast", (source,), (made,), MappingProxyType({"to": ONNX_NUMBERS[dtype]}), name or f"{made} ({dtype})")
 
 
 def _widened_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """Attributes that name 16 bits, or hold an array of them, in float32."""
     changes: dict[str, Any] = {
-        name: _NUMBERS[DType.FLOAT32]
+        name: ONNX_NUMBERS[DType.FLOAT32]
         for name in _NAMED
         if isinstance(attributes.get(name), int) and attributes[name] in _SHORT_NUMBERS
     }
