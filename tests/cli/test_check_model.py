@@ -104,3 +104,28 @@ def test_nodes_in_branches_are_told_too(alula: Command, tmp_path: Path) -> None:
 
     assert found.code == 1
     assert "not at all: inner (Wobble version 17, float32): alula has no such operator" in found.out
+
+
+def test_what_holds_a_node_that_cannot_run_cannot_run_itself(alula: Command, tmp_path: Path) -> None:
+    """Rule: the verdict on a node with graphs is that of the worst inside, and reaches all that reads it."""
+    result = [helper.make_tensor_value_info("r", TensorProto.FLOAT, [2])]
+    branches = [
+        helper.make_graph([helper.make_node(op, ["x"], ["r"], name=name)], name, [], result)
+        for op, name in (("Quux", "bad"), ("Relu", "good"))
+    ]
+    nodes = [
+        helper.make_node("If", ["c"], ["a"], name="choice", then_branch=branches[0], else_branch=branches[1]),
+        helper.make_node("Relu", ["a"], ["z"], name="behind"),
+    ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])]
+    inputs.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
+    outputs = [helper.make_tensor_value_info("z", TensorProto.FLOAT, [2])]
+    model = small_model(nodes=nodes, inputs=inputs, outputs=outputs, initializers=[])
+
+    found = alula("check-model", written(tmp_path, model), "--json")
+
+    answer = json.loads(found.out)
+    assert found.code == 1
+    assert {node["node"]: node["how"] for node in answer["nodes"]} == {
+        "choice": "not at all", "bad": "not at all", "good": "reference", "behind": "unknown",
+    }  # fmt: skip

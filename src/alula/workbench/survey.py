@@ -6,7 +6,7 @@ In: a model file. Out: a `Survey` with a verdict for every node.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
@@ -79,8 +79,7 @@ def survey(path: str | os.PathLike[str], options: CompileOptions) -> Survey:
     shapes = {value.name: options.shapes.get(value.name) or _stand_in(value) for value in graph.inputs if value.shape}
     taken = {value.name: shapes[value.name] for value in graph.inputs if not is_static(value.shape or ())}
     if refused:
-        lost = _lost(graph, refused)
-        verdicts = [_verdict(graph, node, *_partly(node, refused, lost)) for node in _all_nodes(graph)]
+        verdicts = [_verdict(graph, node, *judged) for node, judged in _partly(graph, refused)]
         return Survey(tuple(verdicts), MappingProxyType(taken))
     known, reasons = _host_reasons(graph, replace(options, shapes=taken))
     verdicts = [
@@ -103,19 +102,26 @@ def _all_nodes(graph: Graph) -> Iterator[Node]:
                 yield from _all_nodes(attribute)
 
 
-def _lost(graph: Graph, refused: Mapping[int, str]) -> set[str]:
-    """Values that cannot be computed, directly or in the end."""
+def _partly(graph: Graph, refused: Mapping[int, str]) -> Iterator[tuple[Node, tuple[How, str]]]:
+    """All nodes with their verdicts, where the model as a whole cannot run, and so has no plan to ask."""
     lost: set[str] = set()
     for node in graph.nodes:
-        if id(node) in refused or not lost.isdisjoint(node.inputs):
-            lost.update(node.outputs)
-    return lost
+        held = [inner for value in node.attributes.values() if isinstance(value, Graph) for inner in _all_nodes(value)]
+        judged = _judged(node, held, refused, lost)
+        if judged[0] in {"not at all", "unknown"}:
+            lost.update(filter(None, node.outputs))
+        yield node, judged
+        for inner in held:
+            reason = refused.get(id(inner))
+            yield inner, ("reference", f"inside of {node.label}") if reason is None else ("not at all", reason)
 
 
-def _partly(node: Node, refused: Mapping[int, str], lost: set[str]) -> tuple[How, str]:
-    """The verdict where the model as a whole cannot run, and so has no plan to ask."""
+def _judged(node: Node, held: Sequence[Node], refused: Mapping[int, str], lost: set[str]) -> tuple[How, str]:
+    """The verdict on one node; `held` are those of its graphs, `lost` the values that cannot be computed."""
     if id(node) in refused:
         return "not at all", refused[id(node)]
+    if any(id(inner) in refused for inner in held):
+        return "not at all", "holds what cannot run"
     if not lost.isdisjoint(node.inputs):
         return "unknown", "depends on what cannot run"
     operator = operator_of(node)

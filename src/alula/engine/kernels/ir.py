@@ -262,7 +262,7 @@ class Function:
             return self.op(f"load {vector}, ptr {place}, align {align}")
         name = f"@llvm.masked.load.{self._suffix(kind)}.p0"
         self.declare(f"declare {vector} {name}(ptr, i32, <{self.lanes} x i1>, {vector})")
-        mask = self._first(count)
+        mask = self.first_lanes(count)
         return self.op(f"call {vector} {name}(ptr {place}, i32 {align}, {mask}, {vector} zeroinitializer)")
 
     def store_first(self, count: int, value: str, pointer: str, offset: Index = 0, kind: str = "float") -> None:
@@ -278,7 +278,7 @@ class Function:
             return
         name = f"@llvm.masked.store.{self._suffix(kind)}.p0"
         self.declare(f"declare void {name}({vector}, ptr, i32, <{self.lanes} x i1>)")
-        self.line(f"call void {name}({vector} {value}, ptr {place}, i32 {align}, {self._first(count)})")
+        self.line(f"call void {name}({vector} {value}, ptr {place}, i32 {align}, {self.first_lanes(count)})")
 
     def prefetch(self, pointer: str, offset: Index = 0, locality: int = 2) -> None:
         """Ask for the cache line at an address; never faults."""
@@ -289,7 +289,8 @@ class Function:
     def _suffix(self, kind: str = "float") -> str:
         return f"v{self.lanes}{_SUFFIXES.get(kind, kind)}"
 
-    def _first(self, count: int) -> str:
+    def first_lanes(self, count: int) -> str:
+        """The mask, with its type, that holds in the first `count` lanes."""
         bits = ", ".join(f"i1 {'true' if lane < count else 'false'}" for lane in range(self.lanes))
         return f"<{self.lanes} x i1> <{bits}>"
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from alula.engine.kernels.ir import Carried, Function, Index, module
-from alula.engine.kernels.sums import BlockSum
+from alula.engine.kernels.loops import each_vector
+from alula.engine.kernels.sums import BlockSum, across
 from alula.engine.kernels.target import Target
 
 # Sums that grow side by side, so that additions do not wait for each other.
@@ -116,7 +117,7 @@ class _Row:
         ]
         while len(sums) > 1:
             sums = [*sums[2:], join(sums[0], sums[1])]
-        return f.arithmetic("fdiv", _across(f, sums[0]), f.constant(float(length)))
+        return f.arithmetic("fdiv", across(f, sums[0], join), f.constant(float(length)))
 
     def _finish_elements(self, mean: str, factor: str) -> None:
         """A parameter for each element."""
@@ -129,7 +130,7 @@ class _Row:
             value = self._normal(f.load_first(count, self._x, index), mean, factor)
             f.store_first(count, _affine(f, value, scale, shift), self._y, index)
 
-        self._each(0, self._length, vector)
+        each_vector(f, self._length, vector)
 
     def _finish_channels(self, mean: str, factor: str) -> None:
         """A parameter for each stretch of `pixels`."""
@@ -145,22 +146,10 @@ class _Row:
                 value = self._normal(f.load_first(count, self._x, here), mean, factor)
                 f.store_first(count, _affine(f, value, scale, shift), self._y, here)
 
-            self._each(0, k.pixels, vector)
+            each_vector(f, k.pixels, vector)
             return []
 
         f.loop(0, k.channels, 1, channel)
-
-    def _each(self, low: int, high: int, vector: Callable[[Index, int], None]) -> None:
-        f = self._f
-        whole = high - (high - low) % f.lanes
-
-        def body(index: Index, _: Carried) -> Carried:
-            vector(index, f.lanes)
-            return []
-
-        f.loop(low, whole, f.lanes, body)
-        if whole < high:
-            vector(whole, high - whole)
 
     def _normal(self, x: str, mean: str, factor: str) -> str:
         f = self._f
@@ -177,16 +166,4 @@ def _masked(f: Function, value: str, count: int) -> str:
     """Lanes beyond `count` become 0."""
     if count == f.lanes:
         return value
-    bits = ", ".join(f"i1 {'true' if lane < count else 'false'}" for lane in range(f.lanes))
-    return f.op(f"select <{f.lanes} x i1> <{bits}>, {f.vector} {value}, {f.vector} zeroinitializer")
-
-
-def _across(f: Function, value: str) -> str:
-    """The sum of all lanes, in every lane."""
-    distance = f.lanes // 2
-    while distance:
-        turned = ", ".join(f"i32 {(lane + distance) % f.lanes}" for lane in range(f.lanes))
-        other = f.op(f"shufflevector {f.vector} {value}, {f.vector} poison, <{f.lanes} x i32> <{turned}>")
-        value = f.arithmetic("fadd", value, other)
-        distance //= 2
-    return value
+    return f.op(f"select {f.first_lanes(count)}, {f.vector} {value}, {f.vector} zeroinitializer")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from alula.engine.kernels.ir import Carried, Function, Index, LoopBody, module
 from alula.engine.kernels.loops import Groups
 from alula.engine.kernels.maths import exp, log
+from alula.engine.kernels.sums import across
 from alula.engine.kernels.target import Target
 
 # Inner columns of one unit; a multiple of every register width.
@@ -189,9 +190,7 @@ def _in_chains(f: Function, whole: int, body: LoopBody, start: float) -> list[st
 
 def _padded(f: Function, value: str, count: int) -> str:
     """Lanes beyond `count` become -inf, whose power is 0."""
-    bits = ", ".join(f"i1 {'true' if lane < count else 'false'}" for lane in range(f.lanes))
-    infinity = f.constant(float("-inf"))
-    return f.op(f"select <{f.lanes} x i1> <{bits}>, {f.vector} {value}, {f.vector} {infinity}")
+    return f.op(f"select {f.first_lanes(count)}, {f.vector} {value}, {f.vector} {f.constant(float('-inf'))}")
 
 
 def _larger(f: Function, a: str, b: str) -> str:
@@ -208,10 +207,4 @@ def _across(f: Function, values: list[str], op: str) -> str:
     result = values[0]
     for value in values[1:]:
         result = combine(result, value)
-    distance = f.lanes // 2
-    while distance:
-        turned = ", ".join(f"i32 {(lane + distance) % f.lanes}" for lane in range(f.lanes))
-        other = f.op(f"shufflevector {f.vector} {result}, {f.vector} poison, <{f.lanes} x i32> <{turned}>")
-        result = combine(result, other)
-        distance //= 2
-    return result
+    return across(f, result, combine)

@@ -1,6 +1,6 @@
-"""Long sums in blocks, whose error grows with the logarithm of their length.
+"""Long sums in blocks, whose error grows with the logarithm of their length; and all lanes of a register as one.
 
-In: what one step adds. Out: the loops around it.
+In: what one step adds, or puts together. Out: the loops around it; the result in every lane.
 """
 
 from __future__ import annotations
@@ -50,3 +50,14 @@ class BlockSum:
         body = part if size > self.step else self.pick
         held = self.f.loop(low, self.f.add(low, done), size, body, sums, self.kind)
         return self.run(self.f.add(low, done), length - done, held)
+
+
+def across(f: Function, value: str, join: Callable[[str, str], str]) -> str:
+    """All lanes of a register of floats put together, the result in every lane."""
+    distance = f.lanes // 2
+    while distance:
+        turned = ", ".join(f"i32 {(lane + distance) % f.lanes}" for lane in range(f.lanes))
+        other = f.op(f"shufflevector {f.vector} {value}, {f.vector} poison, <{f.lanes} x i32> <{turned}>")
+        value = join(value, other)
+        distance //= 2
+    return value
