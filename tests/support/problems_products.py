@@ -72,6 +72,7 @@ def _places() -> list[Problem]:
         problem("TensorScatter", cache, new, ints(1, 4), opset=24),
         problem("TensorScatter", cache, new, ints(5, 3), mode="circular", opset=24),
         problem("OneHot", floats(0, 2, -1, 5), number(3, np.int64), floats(2, 7)),
+        problem("Hardmax", np.asarray(reals(3, 5), np.float64), axis=0),
         problem("BitCast", reals(2, 3), to=6, opset=26),
     ]
 

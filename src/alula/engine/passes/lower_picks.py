@@ -15,6 +15,7 @@ import numpy as np
 from alula.base.tensors import DType
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
+from alula.engine.graph.numpy_dtypes import numpy_dtype
 from alula.engine.passes.known import static_shape
 from alula.engine.passes.sketch import Sketch
 
@@ -41,7 +42,8 @@ def _compress(editor: GraphEditor, node: Node, shape: tuple[int, ...]) -> Rewrit
 
 
 def _hardmax(editor: GraphEditor, node: Node, shape: tuple[int, ...]) -> Rewrite | None:
-    if editor.value(node.inputs[0]).dtype is not DType.FLOAT32:
+    dtype = editor.value(node.inputs[0]).dtype
+    if dtype not in {DType.FLOAT32, DType.FLOAT64}:
         return None
     sketch, axis = Sketch(editor, node), node.integer("axis", -1) % len(shape)
     x = node.inputs[0]
@@ -51,6 +53,6 @@ def _hardmax(editor: GraphEditor, node: Node, shape: tuple[int, ...]) -> Rewrite
     extents = sketch.shape(x)
     kept = (*extents[:axis], *extents[axis + 1 :])
     place = sketch.node("ArgMax", (x,), kept, dtype=DType.INT64, axis=axis, keepdims=0)
-    depth, values = sketch.constant(np.asarray(extents[axis])), sketch.constant(np.asarray([0, 1], np.float32))
-    hot = sketch.node("OneHot", (place, depth, values), extents, dtype=DType.FLOAT32, axis=axis)
+    depth, values = sketch.constant(np.asarray(extents[axis])), sketch.constant(np.asarray([0, 1], numpy_dtype(dtype)))
+    hot = sketch.node("OneHot", (place, depth, values), extents, dtype=dtype, axis=axis)
     return sketch.finish(sketch.reshape(hot, shape))
