@@ -245,6 +245,7 @@ def test_a_tree_that_leads_round_in_a_circle_is_refused() -> None:
     attributes = {**_old_trees(1, 1), "aggregate_function": "SUM"}
     attributes["nodes_truenodeids"] = (1, 1, 1, 0, 0, 0, 0)
     attributes["nodes_falsenodeids"] = (2, 2, 2, 0, 0, 0, 0)
+    attributes = {name: tuple(value) if isinstance(value, list) else value for name, value in attributes.items()}
     node = Node("TreeEnsembleRegressor", ("x",), ("y",), attributes, domain=_ML)
 
     with pytest.raises(ShapeError, match="must end in a leaf"):
