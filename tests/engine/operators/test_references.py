@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import ml_dtypes
 import numpy as np
 import onnxruntime
 import pytest
@@ -12,9 +13,10 @@ from support.onnx_models import feeds_of, graph_of, one_node_model
 from support.operator_problems import PROBLEMS
 from support.problem import Problem
 
-from alula.engine.graph.nodes import Array
+from alula.base.errors import LimitError
+from alula.engine.graph.nodes import Array, Node
 from alula.engine.operators import sequence, text
-from alula.engine.operators.evaluate import evaluate_graph
+from alula.engine.operators.evaluate import evaluate, evaluate_graph
 from alula.engine.operators.table import OPERATORS
 
 
@@ -60,3 +62,30 @@ def test_every_operator_of_the_standard_has_problems() -> None:
     posed = {problem.op for problem in PROBLEMS}
 
     assert {name for domain, name in OPERATORS if not domain} - _POSED_ELSEWHERE == posed
+
+
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
+def test_a_softmax_over_nothing_is_nothing(op: str, shape: tuple[int, ...]) -> None:
+    """An axis without elements has no largest one to shift by, and needs none."""
+    (y,) = evaluate(Node(op, ("x",), ("y",)), [np.zeros(shape, np.float32)])
+
+    assert y.shape == shape
+
+
+def test_a_range_of_bfloat16_counts_in_float32() -> None:
+    """ONNX, Range-27: stash_type 1. Of the numbers themselves, bfloat16 has only every second one beyond 256."""
+    start, limit, delta = (np.asarray(number, ml_dtypes.bfloat16) for number in (1, 300, 1))
+
+    (y,) = evaluate(Node("Range", ("start", "limit", "delta"), ("y",)), [start, limit, delta])
+
+    assert y.dtype == ml_dtypes.bfloat16
+    assert y.tolist() == np.arange(1, 300, dtype=np.float32).astype(ml_dtypes.bfloat16).tolist()
+
+
+def test_ranges_beyond_all_models_are_refused() -> None:
+    """Attack: two numbers ask for gigabytes."""
+    numbers = [np.asarray(number, np.int64) for number in (0, 2**33, 1)]
+
+    with pytest.raises(LimitError, match="Range"):
+        evaluate(Node("Range", ("start", "limit", "delta"), ("y",)), list(numbers))

@@ -16,7 +16,9 @@ from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array
 from alula.engine.graph.numpy_dtypes import dtype_of
 from alula.engine.operators.common import Mismatch, Refusal, integers
+from alula.engine.operators.precision import widened
 from alula.engine.operators.record import Inference, Inferred, Operator
+from alula.engine.operators.window import check_elements
 
 _VALUE_DTYPES = MappingProxyType(
     {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
@@ -55,16 +57,17 @@ def _infer_filled(at: Inference) -> Inferred:
 def fill(shape: Array, *, value: Array | None) -> Array:
     """One number everywhere; 0.0 by default."""
     number = _filler(value)
+    check_elements(integers(shape))
     return np.full(integers(shape), number[0], number.dtype)
 
 
 def _range(start: Array, limit: Array, delta: Array, *, stash_type: int) -> Array:
-    """Start, start + delta, ... below `limit`; float16 is counted in float32."""
+    """Start, start + delta, ... below `limit`; storage types are counted in float32, which is the default stash."""
     del stash_type
-    wide = np.float32 if start.dtype == np.float16 else start.dtype
-    first, last, step = (np.asarray(number, wide).reshape(()) for number in (start, limit, delta))
+    first, last, step = (widened(number).reshape(()) for number in (start, limit, delta))
     count = _range_length(first, last, step)
-    return np.asarray(first + np.arange(count).astype(wide) * step, start.dtype)
+    check_elements((count,))
+    return np.asarray(first + np.arange(count).astype(first.dtype) * step, start.dtype)
 
 
 def _range_length(start: Array, limit: Array, delta: Array) -> int:
