@@ -32,6 +32,7 @@ class Form:
     attributes: dict[str, Any] = field(default_factory=dict)
     outputs: Sequence[str] = ("y",)
     fed: int = 1 << 10
+    domain: str = ""
 
     def graph(self) -> Graph:
         """The node alone; inputs that are not fed are constant."""
@@ -39,10 +40,11 @@ class Form:
         names = tuple(f"x{index}" if array is not None else "" for index, array in enumerate(self.inputs))
         given = [Value(name, dtype_of(arrays[name]), arrays[name].shape) for name in names[: self.fed] if name]
         constants = {name: array for name, array in arrays.items() if name in names[self.fed :]}
-        node = Node(self.op, names, tuple(self.outputs), self.attributes, "node")
+        node = Node(self.op, names, tuple(self.outputs), self.attributes, "node", self.domain)
         shown = tuple(name for name in self.outputs if name)
         values = {value.name: value for value in given}
-        return Graph("model", (node,), tuple(given), shown, constants, values, {"": NEWEST_OPSET})
+        versions = {self.domain: 1, "": NEWEST_OPSET}
+        return Graph("model", (node,), tuple(given), shown, constants, values, versions)
 
     def feeds(self) -> dict[str, Array]:
         """What is fed, by name."""

@@ -23,12 +23,17 @@ from alula.engine.passes.lower_norm_pools import lower_norm_pools
 from alula.engine.passes.lower_rotary import lower_rotary
 from alula.engine.passes.lower_spectra import lower_spectra
 from alula.engine.passes.order import optimise
+from alula.engine.passes.unroll_linear_attention import unroll_linear_attention
 
 _CACHES = (reals(9, 4), reals(9, 4) + 1)
 _PLACES = np.array([[0, 1, 2, 3, 4], [4, 3, 8, 0, 1]])
 _TAPS, _PAST = reals(6, 1, 3), reals(2, 6, 2)
 _CLASSES = np.array([[0, 4, 2], [3, 3, 1]])
 _BOTH = ("y", "second")
+_GROUPS = {"q_num_heads": 4, "kv_num_heads": 2}
+_STATE = (
+    reals(2, 3, 16), reals(2, 3, 8) / 2, reals(2, 3, 6), reals(2, 2, 4, 3), -abs(reals(2, 3, 8)), abs(reals(2, 3, 2)),
+)  # fmt: skip
 
 
 def _loss(op: str, weight: Array | None = None, **attributes: Any) -> Form:
@@ -64,6 +69,20 @@ _FORMS = {
     "dropout, training without loss": Form(
         "Dropout", (reals(2, 3), np.array(0, np.float32), np.ones(1, np.bool_)), {}, _BOTH, 1
     ),
+    "a state": Form("LinearAttention", _STATE[:3], {**_GROUPS, "update_rule": "linear"}, _BOTH),
+    "a state from before, gated": Form("LinearAttention", _STATE[:5], {**_GROUPS, "update_rule": "gated"}, _BOTH),
+    "a state with corrections": Form(
+        "LinearAttention", (*_STATE[:3], None, None, _STATE[5]),
+        {**_GROUPS, "update_rule": "delta", "scale": 0.3}, _BOTH,
+    ),
+    "a state with both": Form("LinearAttention", _STATE, _GROUPS, _BOTH),
+    "a state with one gate for all": Form(
+        "LinearAttention", (*_STATE[:3], None, -abs(reals(2, 3, 1)), abs(reals(2, 3, 1))), _GROUPS, _BOTH, 1
+    ),
+    "attention without graphs": Form(
+        "FlexAttention", (reals(2, 4, 5, 6), reals(2, 2, 7, 6), reals(2, 2, 7, 3)), {"scale": 0.2},
+        domain="ai.onnx.preview",
+    ),
     "spectrum": Form("DFT", (reals(2, 9, 1),), {"onesided": 1}),
     "spectrum of complex numbers": Form("DFT", (reals(2, 8, 2),)),
     "spectrum along the first axis": Form("DFT", (reals(5, 2, 3, 1), None, np.array(0)), fed=1),
@@ -90,13 +109,16 @@ def test_a_composite_operator_runs_in_generated_code(form: str, tmp_path: Path) 
     (Form("RotaryEmbedding", (reals(2, 3, 5, 8).astype(np.float64), *_CACHES, _PLACES)), ["RotaryEmbedding"]),
     (Form("NegativeLogLikelihoodLoss", (reals(2, 5).astype(np.float64), np.array([1, 2]))),
      ["NegativeLogLikelihoodLoss"]),
+    (Form("LinearAttention", (reals(1, 129, 4), reals(1, 129, 4), reals(1, 129, 2)),
+          {"q_num_heads": 2, "kv_num_heads": 2, "update_rule": "linear"}), ["LinearAttention"]),
+    (Form("FlexAttention", (reals(2, 4, 5, 6).astype(np.float64),) * 3, domain="ai.onnx.preview"), ["Attention"]),
     (Form("DFT", (reals(1, 1500, 1),), {"onesided": 1}), ["DFT"]),
     (Form("DFT", (reals(2, 9, 2),), {"inverse": 1}), ["DFT"]),
     (Form("DFT", (reals(1, 15, 1).astype(np.float64),)), ["DFT"]),
 ], ids=["overhang", "training", "computed training", "float64 norms", "float64 angles", "float64 scores",
-        "a long signal", "back", "float64 signals"])  # fmt: skip
+        "many steps", "float64 attention", "a long signal", "back", "float64 signals"])  # fmt: skip
 def test_near_misses_stay(form: Form, wanted: list[str]) -> None:
-    """Rule: windows that hang over, training, large or delicate spectra, and float64 are for the reference."""
+    """Rule: windows that hang over, training, what is long or delicate, and float64 are for the reference."""
     assert host_operators(form.graph()) == wanted
 
 
@@ -120,6 +142,7 @@ def test_a_window_that_is_computed_weighs_the_frames(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("visit", "op", "attributes"), [
     (lower_spectra, "DFT", {}),
+    (unroll_linear_attention, "LinearAttention", {}),
     (lower_losses, "SoftmaxCrossEntropyLoss", {}),
     (lower_norm_pools, "GlobalLpPool", {}),
     (lower_dropout, "Dropout", {}),

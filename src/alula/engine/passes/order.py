@@ -78,11 +78,13 @@ from alula.engine.passes.reduce_to_global_pool import reduce_to_global_pool
 from alula.engine.passes.resolve_align import resolve_align
 from alula.engine.passes.resolve_auto_pad import resolve_auto_pad
 from alula.engine.passes.resolve_cast_like import resolve_cast_like
+from alula.engine.passes.resolve_flex_attention import resolve_flex_attention
 from alula.engine.passes.resolve_sequences import resolve_sequences
 from alula.engine.passes.sink_transposes import sink_transposes
 from alula.engine.passes.split_recurrent import split_recurrent
 from alula.engine.passes.split_resize import split_resize
 from alula.engine.passes.turn_weighing import turn_weighing
+from alula.engine.passes.unroll_linear_attention import unroll_linear_attention
 from alula.engine.passes.unroll_loops import unroll_loops
 from alula.engine.passes.unroll_recurrent import unroll_recurrent
 from alula.engine.passes.unstack_transposes import unstack_transposes
@@ -113,7 +115,9 @@ PASSES = (
     node_pass(lower_dropout),
     node_pass(lower_einsum),
     node_pass(lower_gemm),
+    node_pass(resolve_flex_attention),
     node_pass(lower_general_attention),
+    node_pass(unroll_linear_attention),
     node_pass(lower_rotary),
     node_pass(lower_spectra),
     node_pass(lower_losses),
