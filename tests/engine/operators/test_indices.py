@@ -87,6 +87,24 @@ def test_places_that_do_not_exist_are_refused(node: Node, inputs: tuple[Array, .
         evaluate(node, inputs)
 
 
+@pytest.mark.parametrize(
+    ("node", "inputs", "message"),
+    [
+        (_node("OneHot", 3), ((4,), (), (1,)), "values must have 2 elements"),
+        (_node("Trilu", 2), (reals(2, 3), ints()), "k must have 1 element"),
+        (_node("Trilu", 2), (reals(2, 3), np.asarray([1], np.int32)), "k must be int64"),
+        (_node("CumSum", 2), (reals(2, 3), ints(7)), r"axis must be in \[-2, 1\]"),
+        (_node("CumSum", 2), (reals(2, 3), ints()), "axis must be one number"),
+    ],
+)
+def test_inputs_too_short_for_what_is_read_are_refused_before_code_is_made(
+    node: Node, inputs: tuple[Shape | Array, ...], message: str
+) -> None:
+    """Attack: generated code reads as many elements as the operator has, whatever the tensor's size."""
+    with pytest.raises(ShapeError, match=message):
+        _shape(node, *inputs)
+
+
 def test_an_unknown_reduction_is_refused() -> None:
     """A reduction of a later version must not be taken for `none`."""
     with pytest.raises(UnsupportedError, match="it is mean"):

@@ -13,7 +13,7 @@ import numpy as np
 
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.nodes import Array
-from alula.engine.operators.common import Mismatch, agree, axis_of, integers, same_as, show
+from alula.engine.operators.common import Mismatch, agree, axis_of, integers, show
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
 
@@ -24,10 +24,7 @@ def _running(function: Callable[..., Any], neutral: int) -> Callable[..., Array]
     """Each element joined with all before it (with `reverse`: behind it), or with `exclusive` those alone."""
 
     def reference(x: Array, axis: Array, *, exclusive: int, reverse: int) -> Array:
-        numbers = integers(axis)
-        if len(numbers) != 1:
-            raise Mismatch("axis must be one number", f"it is {list(numbers)}")
-        place = axis_of(numbers[0], x.ndim)
+        place = _place(axis, x.ndim)
         turned = np.flip(x, place) if reverse else x
         y = np.asarray(function(turned, axis=place, dtype=x.dtype))
         if exclusive and x.shape[place]:
@@ -36,6 +33,20 @@ def _running(function: Callable[..., Any], neutral: int) -> Callable[..., Array]
         return np.flip(y, place) if reverse else y
 
     return in_float32(reference)
+
+
+def _place(axis: Array, rank: int) -> int:
+    numbers = integers(axis)
+    if len(numbers) != 1:
+        raise Mismatch("axis must be one number", f"it is {list(numbers)}")
+    return axis_of(numbers[0], rank)
+
+
+def _infer_running(at: Inference) -> Inferred:
+    known = at.inputs[1]
+    if known is not None and known.constant is not None:
+        _place(known.constant, len(at.shape(0)))
+    return [(at.dtype(0), at.shape(0))]
 
 
 def reverse_sequence(x: Array, lengths: Array, *, batch_axis: int, time_axis: int) -> Array:
@@ -66,7 +77,7 @@ def _cumulative(
     name: str, since: tuple[int, ...], function: Callable[..., Any], neutral: int, summary: str
 ) -> Operator:
     return Operator(
-        name=name, since=since, inputs=("x", "axis"), infer=same_as(), reference=_running(function, neutral),
+        name=name, since=since, inputs=("x", "axis"), infer=_infer_running, reference=_running(function, neutral),
         attributes=MappingProxyType({"exclusive": 0, "reverse": 0}), summary=summary,
     )  # fmt: skip
 

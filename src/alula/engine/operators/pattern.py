@@ -39,7 +39,7 @@ def _depth(depth: Array) -> int:
 
 def _check_count(what: str, shape: Shape, count: int) -> None:
     if is_static(shape) and product(shape) != count:
-        raise Mismatch(f"{what} must have {count} elements", f"they are {show(shape)}")
+        raise Mismatch(f"{what} must have {count} element{'s' * (count > 1)}", f"the shape is {show(shape)}")
 
 
 def _infer_one_hot(at: Inference) -> Partial:
