@@ -19,6 +19,7 @@ from alula.base.tensors import DType, Tensor, TensorSpec
 
 if TYPE_CHECKING:
     from alula.engine.runtime.header import HostCall
+    from alula.engine.runtime.runner import Host
 
 __version__ = "0.1.0"
 __all__ = ["AlulaError", "DType", "OpenOptions", "Session", "Tensor", "TensorSpec", "__version__", "open"]
@@ -47,7 +48,7 @@ def open(path: str | os.PathLike[str], options: OpenOptions = OpenOptions()) -> 
     settings = read_settings(os.environ)
     threads = options.threads or settings.threads or None
     if is_plan_file(path):
-        return open_session(path, threads=threads, verify=settings.verify, host=_run_on_host)
+        return open_session(path, threads=threads, verify=settings.verify, host=_host_of(settings.loop_limit))
     try:
         from alula.engine.sessions.opener import open_model
     except ImportError as error:
@@ -56,10 +57,15 @@ def open(path: str | os.PathLike[str], options: OpenOptions = OpenOptions()) -> 
     return open_model(path, options, settings)
 
 
-def _run_on_host(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
-    """Run a step that has no kernel through its numpy reference; loads numpy at the first such step."""
-    try:
-        from alula.engine.sessions.host import run_host_step
-    except ImportError as error:
-        raise missing_library(error, "this plan's host steps") or error from None
-    run_host_step(step, inputs, outputs)
+def _host_of(loop_limit: int) -> Host:
+    """Runs a step that has no kernel through its numpy reference; loads numpy at the first such step."""
+
+    def run(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
+        try:
+            from alula.engine.operators.nested import Limits
+            from alula.engine.sessions.host import run_host_step
+        except ImportError as error:
+            raise missing_library(error, "this plan's host steps") or error from None
+        run_host_step(step, inputs, outputs, Limits(loop_limit))
+
+    return run

@@ -55,7 +55,7 @@ def evaluate(node: Node, inputs: Sequence[Array | None], runner: GraphRunner | N
     operator = known_operator(node)
     attributes = attributes_of(operator, node)
     if operator.nested:
-        attributes["run_graph"] = runner or GraphRunner(_run_nested, Limits())
+        attributes["run_graph"] = runner or runner_within(Limits())
     arguments = _arguments(operator, node, inputs)
     try:
         with np.errstate(all="ignore"):
@@ -67,6 +67,11 @@ def evaluate(node: Node, inputs: Sequence[Array | None], runner: GraphRunner | N
         found = f"{len(node.outputs)} are asked for"
         raise UnsupportedError(f"{node.label} ({node.op})", f"gives {len(results)} outputs", found)
     return tuple(_plain(result) for result in results[: len(node.outputs)])
+
+
+def runner_within(limits: Limits) -> GraphRunner:
+    """What `evaluate` runs the graphs of one run of a model with."""
+    return GraphRunner(_run_nested, limits)
 
 
 def _plain(result: Any) -> Any:
@@ -118,7 +123,7 @@ def evaluate_graph(
     missing = [value.name for value in graph.inputs if value.name not in feeds]
     if missing:
         raise InputError(f"input {missing[0]}", "needs an array", "nothing is fed")
-    return _run(graph, feeds, keep, GraphRunner(_run_nested, limits or Limits()))
+    return _run(graph, feeds, keep, runner_within(limits or Limits()))
 
 
 def _run(

@@ -12,7 +12,7 @@ import numpy as np
 
 from alula.engine.graph.dims import Shape
 from alula.engine.graph.nodes import Array
-from alula.engine.operators.common import Mismatch, Refusal, agree, all_agree, axis_of, known, show
+from alula.engine.operators.common import Mismatch, Refusal, agree, all_agree, axis_of, known, same_dtypes, show
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import Inference, Inferred, Operator
 
@@ -133,6 +133,7 @@ def _infer_gather_elements(at: Inference) -> Inferred:
 
 
 def _infer_scatter_elements(at: Inference) -> Inferred:
+    same_dtypes(at, (0, 2))
     data, indices = at.shape(0), at.shape(1)
     _check_ranks(data, indices, axis_of(at.attributes["axis"], len(data)))
     _check_updates(indices, at.shape(2))
@@ -144,6 +145,7 @@ def _infer_gather_nd(at: Inference) -> Inferred:
 
 
 def _infer_scatter_nd(at: Inference) -> Inferred:
+    same_dtypes(at, (0, 2))
     _check_updates(_gathered_shape(at.shape(0), at.shape(1), 0), at.shape(2))
     return [(at.dtype(0), at.shape(0))]
 

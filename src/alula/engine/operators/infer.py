@@ -46,6 +46,9 @@ def infer_node(node: Node, known: Sequence[Known | None]) -> Partial | None:
         present = index < len(known) and known[index] is not None
         if not present and name[-1] not in "?*":
             raise GraphError(place, f"needs input {name}", "it is left out")
+    variadic = bool(operator.inputs) and operator.inputs[-1].endswith("*") and not operator.nested
+    if variadic and not operator.domain and None in known[len(operator.inputs) - 1 :]:
+        raise GraphError(place, "needs all of its inputs", "one is left out")
     try:
         inferred = operator.infer(Inference(node, tuple(known), attributes, infer_graph))
     except UnknownShape:

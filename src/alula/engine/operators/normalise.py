@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from alula.engine.graph.nodes import Array, Node
-from alula.engine.operators.common import Mismatch, Refusal, agree, axis_of, same_as, show, without
+from alula.engine.operators.common import Mismatch, Refusal, agree, axis_of, show, without
 from alula.engine.operators.precision import in_float32
 from alula.engine.operators.record import REQUIRED, Inference, Inferred, Operator, Tolerance
 
@@ -118,6 +118,12 @@ def log_softmax(x: Array, *, axis: int, coerced: int) -> Array:
     return np.asarray(lowered - np.log(np.exp(lowered).sum(axes, keepdims=True)), x.dtype)
 
 
+def _infer_lrn(at: Inference) -> Inferred:
+    if at.attributes["size"] < 1:
+        raise Mismatch("size must be at least 1", f"it is {at.attributes['size']}")
+    return [(at.dtype(0), at.shape(0))]
+
+
 def _infer_softmax(at: Inference) -> Inferred:
     axis_of(at.attributes["axis"], max(len(at.shape(0)), 1))
     return [(at.dtype(0), at.shape(0))]
@@ -159,7 +165,7 @@ LRN = Operator(
     since=(1, 13),
     inputs=("x",),
     attributes=MappingProxyType({"alpha": 1e-4, "beta": 0.75, "bias": 1.0, "size": REQUIRED}),
-    infer=same_as(),
+    infer=_infer_lrn,
     reference=in_float32(local_response_norm),
     summary="Divide by the energy of neighbouring channels.",
 )

@@ -10,6 +10,7 @@ blocks are operands that broadcast.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -48,6 +49,8 @@ def _by_factors(editor: GraphEditor, node: Node) -> Rewrite | None:
     """The formula over x, scale and zero point, x in the shape in which the others broadcast against it."""
     sketch, shape = Sketch(editor, node), static(editor.value(node.inputs[0]).shape or ())
     views = _views(editor, node, shape)
+    if node.input(2) and math.prod(sketch.shape(node.input(2))) not in {1, math.prod(sketch.shape(node.inputs[1]))}:
+        return None
     if views is None or editor.constant(node.inputs[0]) is not None:
         return None
     whole, factor = views

@@ -210,10 +210,10 @@ def _is_dense(value: Value) -> bool:
 
 def _claim_outputs(drafts: Drafts) -> None:
     """Give every model output memory of its own, by a copy where it is an input, a constant or another output."""
-    made = {name for step in drafts.steps for name in step.writes} | drafts.empty
+    free = {name for step in drafts.steps for name in step.writes} | drafts.empty
     for name in drafts.graph.outputs:
         root = drafts.root(name)
-        if root not in made or root in drafts.outputs or drafts.size(root) != drafts.size(name):
+        if root not in free or drafts.size(root) != drafts.size(name):
             root = drafts.fresh(f"{name}.out")
             drafts.values[root] = Value(root, drafts.values[name].dtype, drafts.values[name].shape)
             node = Node("Copy", (name,), (root,), domain=INTERNAL, name=f"{name} (output)")
@@ -221,4 +221,5 @@ def _claim_outputs(drafts: Drafts) -> None:
                 drafts.steps += _steps(drafts, node)
             else:
                 drafts.empty.add(root)
+        free.discard(root)
         drafts.outputs.append(root)

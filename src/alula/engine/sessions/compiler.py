@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from alula.base.errors import ModelFileError
+from alula.base.errors import LimitError, ModelFileError
 from alula.base.hardware import cpu_flags, usable_threads
 from alula.base.settings import Settings
 from alula.engine.graph.check import check_graph
@@ -148,7 +148,11 @@ def compile_graph(
     path.parent.mkdir(parents=True, exist_ok=True)
     store = ObjectStore(options.kernels) if options.kernels else None
     emitted: Callable[[int, int], None] = lambda done, total: progress("emit", done, total)  # noqa: E731  one use
-    write_plan(plan, path, options.extras, jobs=jobs, progress=emitted, store=store)
+    try:
+        write_plan(plan, path, options.extras, jobs=jobs, progress=emitted, store=store)
+    except MemoryError:
+        where = f"model {graph.name}"
+        raise LimitError(where, "needs kernels that fit into memory", "there is not enough to compile them") from None
     clock.end("emit")
     return clock.seconds
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from alula.base.errors import MissingError, PlanFileError
 from alula.base.settings import Settings
 from alula.engine.graph.graph import Graph
+from alula.engine.operators.nested import Limits
 from alula.engine.runtime.session import PlanSession, open_plan
 from alula.engine.sessions.cache import bound_cache, graph_digest, mark_used, path_of
 from alula.engine.sessions.compiler import CompileOptions, choices_of, choose_target, compile_graph
-from alula.engine.sessions.host import run_host_step
+from alula.engine.sessions.host import host_within
 
 # How often a plan is made before one gives up: another process that bounds the cache may remove it at once.
 _ATTEMPTS = 2
@@ -104,4 +105,5 @@ def _make(make: Callable[[], object], cache: Path) -> None:
 
 
 def _opened(plan: Path, settings: Settings) -> PlanSession:
-    return open_plan(plan, threads=settings.threads or None, verify=settings.verify, host=run_host_step)
+    host = host_within(Limits(settings.loop_limit))
+    return open_plan(plan, threads=settings.threads or None, verify=settings.verify, host=host)
