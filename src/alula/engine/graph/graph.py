@@ -69,6 +69,18 @@ class Graph(Subgraph):
         return self.values.get(name) or Value(name, DType.FLOAT32, None)
 
 
+def without_unmentioned(graph: Graph) -> Graph:
+    """The graph without the constants, and the records of values, that no node, input or output mentions."""
+    mentioned = {name for node in graph.nodes for name in (*node.inputs, *node.outputs)}
+    mentioned.update(graph.outputs)
+    mentioned.update(value.name for value in graph.inputs)
+    return replace(
+        graph,
+        constants={name: array for name, array in graph.constants.items() if name in mentioned},
+        values={name: value for name, value in graph.values.items() if name in mentioned},
+    )
+
+
 def nested_graphs(node: Node) -> tuple[Graph, ...]:
     """The graphs that a node holds, in the order of its attributes."""
     graphs: list[Graph] = []
@@ -181,16 +193,10 @@ class GraphEditor:
             if self.outputs[index] != public:
                 self._publish(index, public, names)
         nodes = tuple(node for slot in self._slots for node in slot)
-        mentioned = {name for node in nodes for name in (*node.inputs, *node.outputs)}
-        mentioned.update(self.outputs)
-        mentioned.update(value.name for value in self.graph.inputs)
-        return replace(
-            self.graph,
-            nodes=nodes,
-            outputs=tuple(self.outputs),
-            constants={name: array for name, array in self.constants.items() if name in mentioned},
-            values={name: value for name, value in self.values.items() if name in mentioned},
+        whole = replace(
+            self.graph, nodes=nodes, outputs=tuple(self.outputs), constants=self.constants, values=self.values
         )
+        return without_unmentioned(whole)
 
     def _publish(self, index: int, public: str, names: frozenset[str]) -> None:
         """Let output `index` be called `public` again."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape, is_static, static
-from alula.engine.graph.graph import Graph
+from alula.engine.graph.graph import Graph, without_unmentioned
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
 from alula.engine.operators.native.move import pixel_factors
 from alula.engine.operators.native.resize import picture_of
@@ -35,14 +35,8 @@ def choose_layout(graph: Graph, block: int) -> Graph:
         layouts.place(node)
     for name in graph.outputs:
         layouts.plain(name)
-    mentioned = {name for node in layouts.nodes for name in (*node.inputs, *node.outputs)} | set(graph.outputs)
-    mentioned |= {value.name for value in graph.inputs}
-    return replace(
-        graph,
-        nodes=tuple(layouts.nodes),
-        constants={name: array for name, array in layouts.constants.items() if name in mentioned},
-        values={name: value for name, value in layouts.values.items() if name in mentioned},
-    )
+    changed = replace(graph, nodes=tuple(layouts.nodes), constants=layouts.constants, values=layouts.values)
+    return without_unmentioned(changed)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alula.engine.graph.graph import Graph
+from alula.engine.graph.graph import Graph, without_unmentioned
 from alula.engine.graph.nodes import Node
 
 
@@ -22,14 +22,7 @@ def drop_dead_nodes(graph: Graph) -> Graph:
             continue
         kept.append(_without_unread(node, needed))
         needed.update(filter(None, node.inputs))
-    made = {name for node in kept for name in node.outputs}
-    mentioned = needed | made | {value.name for value in graph.inputs}
-    return replace(
-        graph,
-        nodes=tuple(reversed(kept)),
-        constants={name: array for name, array in graph.constants.items() if name in mentioned},
-        values={name: value for name, value in graph.values.items() if name in mentioned},
-    )
+    return without_unmentioned(replace(graph, nodes=tuple(reversed(kept))))
 
 
 def _without_unread(node: Node, needed: set[str]) -> Node:

@@ -8,12 +8,12 @@ bytes count as one input. Nodes that hold graphs, or that draw random numbers, s
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from alula.engine.graph.graph import Graph
+from alula.engine.graph.graph import Graph, without_unmentioned
 from alula.engine.graph.nodes import Attribute, Node, Subgraph
 from alula.engine.operators.chance import RANDOM
 
@@ -38,19 +38,7 @@ def drop_duplicates(graph: Graph) -> Graph:
             kept.append(node)
         else:
             renames.update((mine, its) for mine, its in zip(node.outputs, first.outputs, strict=True) if mine)
-    return _with_nodes(graph, kept) if renames else graph
-
-
-def _with_nodes(graph: Graph, nodes: Sequence[Node]) -> Graph:
-    """The graph with fewer nodes, without what they alone mentioned."""
-    mentioned = {name for node in nodes for name in (*node.inputs, *node.outputs)}
-    mentioned.update(graph.outputs, (value.name for value in graph.inputs))
-    return replace(
-        graph,
-        nodes=tuple(nodes),
-        constants={name: array for name, array in graph.constants.items() if name in mentioned},
-        values={name: value for name, value in graph.values.items() if name in mentioned},
-    )
+    return without_unmentioned(replace(graph, nodes=tuple(kept))) if renames else graph
 
 
 def _key(node: Node, same: Mapping[str, str]) -> Hashable | None:

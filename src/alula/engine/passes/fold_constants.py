@@ -17,7 +17,7 @@ import numpy as np
 
 from alula.base.tensors import DType
 from alula.engine.graph.dims import Shape, is_static, static
-from alula.engine.graph.graph import Graph
+from alula.engine.graph.graph import Graph, without_unmentioned
 from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.graph.numpy_dtypes import numpy_dtype
 from alula.engine.operators.chance import RANDOM
@@ -46,14 +46,8 @@ def fold_constants(graph: Graph) -> Graph:
     for node in graph.nodes:
         work.visit(node)
     work.publish()
-    mentioned = {name for node in work.nodes for name in (*node.inputs, *node.outputs)} | set(graph.outputs)
-    mentioned |= {value.name for value in graph.inputs}
-    return replace(
-        graph,
-        nodes=tuple(work.nodes),
-        constants={name: array for name, array in work.constants.items() if name in mentioned},
-        values={name: value for name, value in work.values.items() if name in mentioned},
-    )
+    changed = replace(graph, nodes=tuple(work.nodes), constants=work.constants, values=work.values)
+    return without_unmentioned(changed)
 
 
 @dataclass

@@ -19,7 +19,7 @@ import numpy as np
 
 from alula.base.errors import AlulaError
 from alula.base.tensors import DType
-from alula.engine.graph.graph import Graph, nested_graphs
+from alula.engine.graph.graph import Graph, nested_graphs, without_unmentioned
 from alula.engine.graph.nodes import Array, Node, Value
 from alula.engine.graph.onnx_dtypes import ONNX_NUMBERS
 from alula.engine.operators.infer import infer_node
@@ -85,14 +85,8 @@ class _Work:
         for name in self.graph.outputs:
             if self._is_short(name):
                 self._rounded(name)
-        mentioned = {name for node in self.nodes for name in (*node.inputs, *node.outputs)} | set(self.graph.outputs)
-        mentioned |= {value.name for value in self.graph.inputs}
-        return replace(
-            self.graph,
-            nodes=tuple(self.nodes),
-            constants={name: array for name, array in self.constants.items() if name in mentioned},
-            values={name: value for name, value in self.values.items() if name in mentioned},
-        )
+        changed = replace(self.graph, nodes=tuple(self.nodes), constants=self.constants, values=self.values)
+        return without_unmentioned(changed)
 
     def _is_short(self, name: str) -> bool:
         """Whether the value has 16 bits in the file."""
