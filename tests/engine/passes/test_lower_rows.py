@@ -54,12 +54,14 @@ def test_labels_are_summed_before_they_are_multiplied() -> None:
     assert kinds(after(b, lower_einsum)).count("ReduceSum") == 2
 
 
-def test_sums_over_other_numbers_stay() -> None:
-    """Rule: products of matrices have kernels for float32 only."""
+@pytest.mark.parametrize(("columns", "wanted"), [(2, ["Reshape", "Transpose", "Reshape", "Mul", "ReduceSum"]),
+                                                (1 << 19, ["Einsum"])], ids=["few", "many"])  # fmt: skip
+def test_sums_over_other_numbers_are_written_out(columns: int, wanted: list[str]) -> None:
+    """Rule: products of matrices have kernels for float32 only; others store each product, if those are not many."""
     b = GraphBuilder(shape=(3, 4))
-    b.node("Einsum", b.node("Cast", "x", to=7), b.constant(np.ones((4, 2), np.int64)), equation="ij,jk->ik")
+    b.node("Einsum", b.node("Cast", "x", to=7), b.constant(np.ones((4, columns), np.int64)), equation="ij,jk->ik")
 
-    assert kinds(after(b, lower_einsum)) == ["Cast", "Einsum"]
+    assert kinds(after(b, lower_einsum)) == ["Cast", *wanted]
 
 
 @pytest.mark.parametrize(("op", "attributes", "wanted"), [

@@ -5,8 +5,9 @@
     Einsum(a, b) {i,j->ij}           becomes   Mul(Reshape(a), Reshape(b))
     Einsum(a) {bii->i}               becomes   ReduceSum(Gather(Reshape(a), #diagonal))
 
-In: a float32 Einsum of static shapes. Out: Transpose, Reshape, ReduceSum, Gather, Mul and MatMul. Several inputs are
-joined from the left to the right; labels that nobody asks for any more are summed as soon as possible.
+In: an Einsum of static shapes. Out: Transpose, Reshape, ReduceSum, Gather, Mul and MatMul. Several inputs are joined
+from the left to the right; labels that nobody asks for any more are summed as soon as possible. Numbers that are not
+float32 have no products of matrices: theirs are multiplied element by element and summed, up to a size.
 """
 
 from __future__ import annotations
@@ -17,19 +18,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alula.base.tensors import DType
 from alula.engine.graph.graph import GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
+from alula.engine.graph.primitives import NUMBERS, SINGLE
 from alula.engine.operators.common import Mismatch
 from alula.engine.operators.einsum import Labels, labels_of
-from alula.engine.passes.known import are_float32
+from alula.engine.passes.known import static_shape
 from alula.engine.passes.sketch import Sketch
+
+_TYPES = (NUMBERS - SINGLE) | {DType.FLOAT32}
+_MOST_PRODUCTS = 1 << 20
 
 
 def lower_einsum(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Rewrite one Einsum."""
     if node.kind != ("", "Einsum"):
         return None
-    if not are_float32(editor, node.inputs):
+    dtype = editor.value(node.inputs[0]).dtype
+    if dtype not in _TYPES or any(static_shape(editor, name) is None for name in node.inputs):
         return None
     try:
         inputs, output = labels_of(node.text("equation"), [len(editor.value(name).shape or ()) for name in node.inputs])
@@ -38,7 +45,8 @@ def lower_einsum(editor: GraphEditor, node: Node) -> Rewrite | None:
     work = _Sums(Sketch(editor, node))
     terms = [_Term(name, labels) for name, labels in zip(node.inputs, inputs, strict=True)]
     sizes = work.sizes(terms)
-    if any(size is None for size in sizes.values()):
+    elements = math.prod(size or 0 for size in sizes.values())
+    if not elements or (dtype is not DType.FLOAT32 and elements > _MOST_PRODUCTS):
         return None
     terms = [work.cleaned(term, sizes) for term in terms]
     while len(terms) > 1:
@@ -114,6 +122,8 @@ class _Sums:
         right = [label for label in b.labels if label not in a.labels]
         if not summed:
             return self._multiplied(a, b, (*shared, *left, *right))
+        if self.sketch.dtype(a.name) is not DType.FLOAT32:
+            return self.summed(self._multiplied(a, b, (*shared, *left, *right, *summed)), {*shared, *left, *right})
         x = self._matrix(a, shared, left, summed)
         y = self._matrix(b, shared, summed, right)
         batch = self.sketch.shape(x)[: len(shared)]
