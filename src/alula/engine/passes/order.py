@@ -32,7 +32,6 @@ from alula.engine.passes.fold_scale import fold_scale
 from alula.engine.passes.fuse_attention import fuse_attention
 from alula.engine.passes.fuse_chain import fuse_chain
 from alula.engine.passes.fuse_channel_shuffle import fuse_channel_shuffle
-from alula.engine.passes.fuse_conv_transpose import fuse_conv_transpose
 from alula.engine.passes.fuse_convolution import fuse_convolution
 from alula.engine.passes.fuse_elementwise import fuse_elementwise
 from alula.engine.passes.fuse_epilogue import fuse_epilogue
@@ -164,7 +163,6 @@ PASSES = (
     node_pass(fold_columns, repeat=True),
     node_pass(fold_factor, repeat=True),
     node_pass(fuse_convolution),
-    node_pass(fuse_conv_transpose),
     node_pass(fuse_elementwise),
     node_pass(widen_bytes, repeat=True),
     node_pass(fuse_chain, repeat=True),
