@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from alula.base.shapes import Shapes, describe_shapes
 from alula.cli.options import add_compile, add_picture, count, parse_combinations, settings_of
 from alula.cli.text import as_json
 
@@ -29,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compile and say what came out."""
     from alula.base.errors import RequestError
-    from alula.base.shapes import describe_shapes
     from alula.cli.progress import Progress
-    from alula.engine.runtime.file import read_header
     from alula.engine.sessions.cache import bound_cache
     from alula.engine.sessions.compiler import CompileOptions, compile_graph, import_limits, import_model
     from alula.engine.sessions.several import compile_several
@@ -63,17 +64,33 @@ def run(options: argparse.Namespace) -> int:
         found = error.strerror or str(error)
         raise RequestError(f"--output {output}", "needs a file that can be written", found) from error
     bound_cache(settings.cache, settings.cache_bytes)
-    header = read_header(output)
-    size, total = output.stat().st_size, time.perf_counter() - started
-    if options.json:
-        summary = {"plan": str(output), "bytes": size, "target": header.target, "seconds": {**seconds, "total": total}}
-        summary |= {"arena_bytes": header.arena_bytes, "steps": len(header.steps), "host": len(header.host_calls)}
-        summary |= {"plans": 1 + len(header.variants)}
-        print(as_json(summary))
-    else:
-        print(f"{output}: {size / 1e6:.1f} MB for {header.target}, {total:.2f} s")
-        arena = f"arena {header.arena_bytes / 1e6:.2f} MB"
-        print(f"  {len(header.steps)} steps, {len(header.host_calls)} on the host, {arena}")
-        if header.variants:
-            print(f"  {1 + len(header.variants)} plans: {describe_shapes(combinations)}")
+    summary = _summary(output, seconds, time.perf_counter() - started)
+    print(as_json(summary) if options.json else _text(summary, combinations))
     return 0
+
+
+def _summary(output: Path, seconds: Mapping[str, float], total: float) -> dict[str, Any]:
+    """What is said of a plan file that was written."""
+    from alula.engine.runtime.file import read_header
+
+    header = read_header(output)
+    return {
+        "plan": str(output),
+        "bytes": output.stat().st_size,
+        "target": header.target,
+        "seconds": {**seconds, "total": total},
+        "arena_bytes": header.arena_bytes,
+        "steps": len(header.steps),
+        "host": len(header.host_calls),
+        "plans": 1 + len(header.variants),
+    }
+
+
+def _text(summary: Mapping[str, Any], combinations: Sequence[Shapes]) -> str:
+    total = summary["seconds"]["total"]
+    lines = [f"{summary['plan']}: {summary['bytes'] / 1e6:.1f} MB for {summary['target']}, {total:.2f} s"]
+    arena = f"arena {summary['arena_bytes'] / 1e6:.2f} MB"
+    lines.append(f"  {summary['steps']} steps, {summary['host']} on the host, {arena}")
+    if summary["plans"] > 1:
+        lines.append(f"  {summary['plans']} plans: {describe_shapes(combinations)}")
+    return "\n".join(lines)
