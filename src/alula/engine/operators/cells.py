@@ -13,6 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from alula.engine.graph.nodes import Array
+from alula.engine.operators.activation import sigmoid
 from alula.engine.operators.common import Mismatch
 
 Activation = Callable[[Array], Array]
@@ -116,11 +117,6 @@ def turned_round(x: Array, lengths: Array | None) -> Array:
     steps = np.arange(len(x))[:, None]
     places = np.where(steps < lengths, lengths - 1 - steps, steps)
     return x[places, np.arange(x.shape[1])]
-
-
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x))."""
-    return np.asarray(1 / (1 + np.exp(-x)), x.dtype)
 
 
 # ONNX, LSTM: activations by lower-case name, with their default alpha and beta.
