@@ -23,18 +23,10 @@ _ENOUGH_GROUPS = 4
 
 def select_matmul(at: Selection) -> tuple[KernelCall, ...] | None:
     """A product with a constant or computed right-hand side, over batches that broadcast in any way."""
-    a, b = at.shape(0), at.shape(1)
-    result = at.result_shape()
-    names = [name for name in (*at.node.inputs, *at.node.outputs) if name]
-    if any(at.values[n].dtype is not DType.FLOAT32 or at.values[n].block for n in names):
-        return None
-    if len(a) < _MATRIX or len(b) < _MATRIX or not math.prod(a) or not math.prod(b):
-        return None
-    if any(static(at.values[name].shape or ()) != result for name in at.node.inputs[3:]):
+    a, b, result = at.shape(0), at.shape(1), at.result_shape()
+    if not _fits(at):
         return None
     weights, bias = at.constant(1), at.constant(2)
-    if at.node.input(2) and (bias is None or not _is_row(bias, result[-1])):
-        return None
     if at.node.integer("transB"):
         if weights is None:
             return None
@@ -66,6 +58,20 @@ def select_matmul(at: Selection) -> tuple[KernelCall, ...] | None:
     packed = pack_matmul(_as_matrix(weights), _as_row(bias, columns), columns, at.target)
     reads = (at.node.inputs[0], *(() if weights is not None else (at.node.inputs[1],)), *at.node.inputs[3:], packed)
     return (KernelCall(kernel, reads, (at.node.output,), 2 * math.prod(result) * inner),)
+
+
+def _fits(at: Selection) -> bool:
+    """Whether all is float32 on plain memory, nothing is empty, the bias is a constant row, and extras are whole."""
+    sides, result = (at.shape(0), at.shape(1)), at.result_shape()
+    names = [name for name in (*at.node.inputs, *at.node.outputs) if name]
+    if any(at.values[name].dtype is not DType.FLOAT32 or at.values[name].block for name in names):
+        return False
+    if any(len(side) < _MATRIX or not math.prod(side) for side in sides):
+        return False
+    bias = at.constant(2)
+    if at.node.input(2) and (bias is None or not _is_row(bias, result[-1])):
+        return False
+    return all(static(at.values[name].shape or ()) == result for name in at.node.inputs[3:])
 
 
 def _is_row(bias: Array, columns: int) -> bool:
