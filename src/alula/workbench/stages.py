@@ -34,7 +34,7 @@ def stage_text(stage: str, path: str | os.PathLike[str], options: CompileOptions
     graph = import_model(path, options.limits)
     if stage == "graph":
         return _around(graph, word) if word else show_graph(graph)
-    if stage == "plan" and (cut_stage := cut(prepare(graph, options.shapes))).host:
+    if stage == "plan" and not (cut_stage := cut(prepare(graph, options.shapes))).is_whole:
         return staged_text(cut_stage, replace(options, shapes={}))
     optimised, reports = optimise_model(graph, options)
     if stage == "optimised":

@@ -69,7 +69,7 @@ def _depends_on_data(graph: Graph, path: Path, options: CompileOptions, settings
     """Whether one plan cannot hold the model; a plan that is kept proves that it can."""
     if cached_path(graph, path, options, settings).is_file():
         return False
-    return bool(cut(prepare(graph, options.shapes)).host)
+    return not cut(prepare(graph, options.shapes)).is_whole
 
 
 def open_compiled(

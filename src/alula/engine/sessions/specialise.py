@@ -152,7 +152,7 @@ class SpecialisingSession:
         if kept.is_file():
             return _Whole(kept, options)
         stage = cut(prepare(self._graph, shapes))
-        return StageRunner(stage, self._pool) if stage.host else _Whole(kept, options)
+        return _Whole(kept, options) if stage.is_whole else StageRunner(stage, self._pool)
 
     def _check_declared(self, shapes: Mapping[str, tuple[int, ...] | None]) -> None:
         """Refuse shapes outside those that were declared when opening."""

@@ -56,12 +56,19 @@ class Stage:
         host: the first nodes that no plan can hold; their inputs are there when `native` has run.
         rest: what depends on them; the shapes of its inputs are known only then. None where nothing is left.
         hosted: the host nodes as a graph of their own; None where nothing of them is wanted.
+        opaque: whether something comes in that no plan can hold, even if no node reads it.
     """
 
     native: Graph | None
     host: tuple[HostNode, ...]
     rest: Graph | None
     hosted: Graph | None = None
+    opaque: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether one plan can hold it all."""
+        return not self.host and not self.opaque
 
 
 def prepare(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
@@ -87,7 +94,7 @@ def prepare(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
 
 
 def cut(graph: Graph) -> Stage:
-    """Cut a prepared graph; `rest` is None and `host` empty where one plan can hold it all."""
+    """Cut a prepared graph; `rest` is None and `host` empty where there is nothing to cut."""
     given = {value.name for value in graph.inputs if _is_opaque(value)}
     late: set[str] = set()
     native: list[Node] = []
@@ -111,6 +118,7 @@ def cut(graph: Graph) -> Stage:
         host=tuple(host),
         rest=_part(graph, rest, left, unknown=made & late),
         hosted=_part(graph, [one.node for one in host], _made_by([one.node for one in host], wanted)),
+        opaque=bool(given),
     )
 
 
