@@ -30,7 +30,9 @@ def settings_page() -> str:
 
 def operators_page() -> str:
     """One row for each ONNX operator, and one for each of our own."""
-    onnx = sorted((op for (domain, _), op in OPERATORS.items() if domain != INTERNAL), key=lambda op: op.name)
+    onnx = sorted(
+        (op for (domain, _), op in OPERATORS.items() if domain != INTERNAL), key=lambda op: (op.domain, op.name)
+    )
     own = sorted((op for (domain, _), op in OPERATORS.items() if domain == INTERNAL), key=lambda op: op.name)
     lines = [
         "# Operators",
@@ -47,7 +49,7 @@ def operators_page() -> str:
         "",
         "| operator | runs as | versions |",
         "|---|---|---|",
-        *(f"| {op.name} | {_kind(op)} | {', '.join(map(str, op.since))} |" for op in onnx),
+        *(f"| {_shown(op)} | {_kind(op)} | {', '.join(map(str, op.since))} |" for op in onnx),
         "",
         "Operators of the domain `alula`, which only passes write:",
         "",
@@ -76,13 +78,32 @@ def passes_page() -> str:
 PAGES = {"settings.md": settings_page, "operators.md": operators_page, "passes.md": passes_page}
 
 # Operators that others stand for once passes have run.
+_LOWERED = frozenset({
+    "AffineGrid", "Attention", "BatchNormalization", "CausalConvWithState", "Conv", "ConvInteger", "ConvTranspose",
+    "DFT", "DeformConv", "DequantizeLinear", "Dropout", "DynamicQuantizeLinear", "Einsum", "FlexAttention", "GRU",
+    "Gemm", "GlobalLpPool", "Hardmax", "LSTM", "LinearAttention", "LpNormalization", "LpPool", "MatMulInteger",
+    "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RNN",
+    "RotaryEmbedding", "STFT", "SoftmaxCrossEntropyLoss", "Upsample",
+})  # fmt: skip
 _BECOME = {
-    "Conv": "kernel", "Gemm": "kernel", "MatMul": "kernel", "BatchNormalization": "formula, or folded into weights",
-    "Constant": "folded", "ConstantOfShape": "folded where the shape is known", "Shape": "folded", "Size": "folded",
+    "CastLike": "a Cast", "Constant": "folded", "ConstantOfShape": "folded where the shape is known", "Shape": "folded",
+    "Size": "folded", "Range": "folded where the ends are known", "EyeLike": "folded where the shape is known",
+    "Compress": "lowered where the condition is known", "If": "inlined where the condition is known",
+    "Loop": "unrolled where short and of known trips", "Scan": "unrolled where short and of known trips",
+    **dict.fromkeys(("SequenceAt", "ConcatFromSequence", "SplitToSequence", "SequenceConstruct"),
+                    "resolved where positions are known"),
+    **dict.fromkeys(_LOWERED, "lowered"),
 }  # fmt: skip
 
 
+def _shown(operator: Operator) -> str:
+    """The name, with its domain where that is not ONNX's own."""
+    return f"{operator.domain}.{operator.name}" if operator.domain else operator.name
+
+
 def _kind(operator: Operator) -> str:
+    if operator.domain == "com.microsoft":
+        return "standard operators, rewritten when the model is read"
     if operator.name in _BECOME:
         return _BECOME[operator.name]
     if operator.view:

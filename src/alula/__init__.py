@@ -62,10 +62,9 @@ def _host_of(loop_limit: int) -> Host:
 
     def run(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
         try:
-            from alula.engine.operators.nested import Limits
-            from alula.engine.sessions.host import run_host_step
+            from alula.engine.sessions.host import host_within
         except ImportError as error:
             raise missing_library(error, "this plan's host steps") or error from None
-        run_host_step(step, inputs, outputs, Limits(loop_limit))
+        host_within(loop_limit)(step, inputs, outputs)
 
     return run

@@ -87,7 +87,8 @@ def test_operators_of_the_inner_domain_are_refused_inside_branches_and_functions
 @pytest.mark.parametrize(("op", "name"), [("Softmax", "coerced"), ("GroupNormalization", "by_group")])
 def test_attributes_that_only_upgrades_write_are_refused_in_files(op: str, name: str) -> None:
     """Attack: they choose forms of operators that the model's version does not have."""
-    node = helper.make_node(op, ["x"], ["y"], **{name: 1})
+    node = helper.make_node(op, ["x"], ["y"])
+    node.attribute.append(helper.make_attribute(name, 1))
 
     with pytest.raises(UnsupportedError, match=f"{name} is alula's own"):
         read(model_of([node], {"x": [3, 4]}, [3, 4]))

@@ -6,6 +6,7 @@ In: nothing. Out: `PROBLEMS`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ _WHICH = ints(0, 1, 1)
 def _resamplings() -> list[Problem]:
     scales, sizes = floats(1, 1, 1.7, 0.6), ints(1, 2, 3, 9)
     modes = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric")
-    crop = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 7.5}
+    crop: dict[str, Any] = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 7.5}
     roi = floats(0, 0, 0.2, -0.3, 1, 1, 1.4, 0.7)
     return [
         *(
@@ -77,7 +78,7 @@ def _samplings() -> list[Problem]:
 def _deformations() -> list[Problem]:
     x, w = reals(2, 4, 6, 5), reals(4, 2, 3, 2)
     offset, mask = reals(2, 2 * 6 * 2, 6, 6), reals(2, 2 * 6, 6, 6)
-    attributes = {"group": 2, "offset_group": 2, "pads": (1, 1, 1, 1)}
+    attributes: dict[str, Any] = {"group": 2, "offset_group": 2, "pads": (1, 1, 1, 1)}
     return [
         problem("DeformConv", x, w, offset, **attributes),
         problem("DeformConv", x, w, offset, reals(4), mask, **attributes),
@@ -92,21 +93,21 @@ def _deformations() -> list[Problem]:
 
 def _regions() -> list[Problem]:
     x = reals(2, 3, 8, 9)
-    size = {"output_height": 3, "output_width": 2}
+    size: dict[str, Any] = {"output_height": 3, "output_width": 2}
     boxes = floats(
         0, 0, 1, 1, 0, 0.1, 1, 1.1, 0, -0.1, 1, 0.9, 0, 10, 1, 11, 0, 10.1, 1, 11.1, 1, 101, 0, 100
     ).reshape(1, 6, 4)  # fmt: skip
     scores = floats(0.9, 0.75, 0.6, 0.95, 0.5, 0.3, 0.1, 0.1, 0.8, 0.2, 0.8, 0.05).reshape(1, 2, 6)
     limits = ints(3), floats(0.5), floats(0.0)
+    regions = np.c_[[0, 1, 1], _ROIS].astype(np.float32)
     return [
         problem("RoiAlign", x, _ROIS, _WHICH, **size),
         problem("RoiAlign", x, _ROIS, _WHICH, sampling_ratio=2, spatial_scale=0.5, **size),
         problem("RoiAlign", x, _ROIS, _WHICH, coordinate_transformation_mode="output_half_pixel", **size),
         problem("RoiAlign", x, _ROIS, _WHICH, mode="max", sampling_ratio=2, **size),
         problem("RoiAlign", x, _ROIS, _WHICH, opset=10, judge="ort", **size),
-        problem("MaxRoiPool", x, np.c_[[0, 1, 1], _ROIS].astype(np.float32), pooled_shape=(3, 2), opset=21, judge="ort"),
-        problem("MaxRoiPool", x, np.c_[[0, 1, 1], _ROIS].astype(np.float32), pooled_shape=(2, 4), spatial_scale=0.4,
-                opset=1, judge="ort"),
+        problem("MaxRoiPool", x, regions, pooled_shape=(3, 2), opset=21, judge="ort"),
+        problem("MaxRoiPool", x, regions, pooled_shape=(2, 4), spatial_scale=0.4, opset=1, judge="ort"),
         problem("NonMaxSuppression", boxes, scores, *limits),
         problem("NonMaxSuppression", boxes, scores, ints(2), floats(0.3)),
         problem("NonMaxSuppression", boxes, scores, ints(6), floats(0.5), floats(0.2), center_point_box=1),
@@ -116,7 +117,7 @@ def _regions() -> list[Problem]:
 
 def _borders() -> list[Problem]:
     positions = ints(1, 7, 13, 15, 18, 30).reshape(1, 1, 2, 3)
-    window = {"kernel_shape": (2, 2), "strides": (2, 2)}
+    window: dict[str, Any] = {"kernel_shape": (2, 2), "strides": (2, 2)}
     return [
         problem("CenterCropPad", X4, ints(2, 3, 12, 5)),
         problem("CenterCropPad", X4, ints(6, 11), axes=(-1, 1)),

@@ -12,7 +12,6 @@ from pathlib import Path
 from alula.base.errors import LimitError, MissingError, RequestError
 from alula.base.session import OpenOptions, Session
 from alula.base.settings import Settings
-from alula.engine.operators.nested import Limits
 from alula.engine.runtime.file import is_plan_file
 from alula.engine.runtime.shaped import open_session
 from alula.engine.sessions.host import host_within
@@ -69,9 +68,7 @@ def open_bundle(path: Path, options: OpenOptions, settings: Settings, files: Bun
     if is_plan_file(path):
         _check_plan_options(path, options)
         threads = options.threads or settings.threads or None
-        plan = open_session(
-            path, threads=threads, verify=settings.verify, host=host_within(Limits(settings.loop_limit))
-        )
+        plan = open_session(path, threads=threads, verify=settings.verify, host=host_within(settings.loop_limit))
         session: Session = plan
         extras = {**plan.extras, **extras}
     else:

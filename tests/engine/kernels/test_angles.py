@@ -20,7 +20,7 @@ TRUTH: dict[str, Callable[[Array], Array]] = {
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "sinh": np.sinh, "cosh": np.cosh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
 }  # fmt: skip
-# First the float that lies nearest to a multiple of pi/2 (J.-M. Muller, "Elementary Functions", 2006), then low multiples.
+# First the float nearest to a multiple of pi/2 (J.-M. Muller, "Elementary Functions", 2006), then low multiples.
 HARD = [16367173 * 2.0**72, 6.2831855, 3.1415927, 1.5707964, 0.7853982]
 
 

@@ -42,7 +42,7 @@ def test_types_of_attributes_are_those_of_the_standard(operator: Operator) -> No
 
     for name, default in operator.attributes.items():
         if name in known:
-            expected = _BOTH.get(name, _WORDS[known[name].type.name])
+            expected = _BOTH.get(name, _WORDS[str(known[name].type).rpartition(".")[2]])
             assert type_of_attribute(name, default) == expected, name
         else:
             assert schema is None or name in INTERNAL_ATTRIBUTES or name == "captures"

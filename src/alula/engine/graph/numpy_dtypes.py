@@ -22,6 +22,11 @@ def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     return np.dtype(getattr(ml_dtypes, dtype.value) if dtype in EXTENDED else dtype.value)
 
 
+def largest(dtype: DType) -> float:
+    """The largest finite number of a floating-point type."""
+    return float(ml_dtypes.finfo(numpy_dtype(dtype)).max)  # type: ignore[no-untyped-call]
+
+
 def dtype_of(array: Array) -> DType:
     """The element type of an array.
 

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from alula.base.tensors import DType
 from alula.engine.graph.nodes import Array, Node
-from alula.engine.graph.numpy_dtypes import dtype_of, numpy_dtype
+from alula.engine.graph.numpy_dtypes import dtype_of, largest, numpy_dtype
 from alula.engine.graph.onnx_dtypes import ONNX_DTYPES, ONNX_NUMBERS
 from alula.engine.graph.primitives import INTEGERS, REALS
 from alula.engine.operators.common import Mismatch, Refusal
@@ -79,7 +78,7 @@ def _as_float8(x: Array, dtype: DType, saturate: int) -> Array:
     numpy_type = numpy_dtype(dtype)
     if not saturate:
         return x.astype(numpy_type)
-    most = float(ml_dtypes.finfo(numpy_type).max)  # type: ignore[no-untyped-call]
+    most = largest(dtype)
     wide = x if x.dtype.kind == "f" else x.astype(np.float64)
     return wide.clip(-most, most).astype(numpy_type)
 

@@ -20,8 +20,9 @@ from alula.engine.sessions.values import as_array
 DEFAULT_LIMITS = Limits()
 
 
-def host_within(limits: Limits) -> Host:
-    """Runs host steps whose loops obey limits, each step for itself; otherwise as `run_host_step`."""
+def host_within(loop_limit: int) -> Host:
+    """Runs host steps whose loops turn at most so often, each step for itself; otherwise as `run_host_step`."""
+    limits = Limits(loop_limit)
 
     def run(step: HostCall, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
         run_host_step(step, inputs, outputs, limits)

@@ -13,7 +13,6 @@ from pathlib import Path
 from alula.base.errors import MissingError, PlanFileError
 from alula.base.settings import Settings
 from alula.engine.graph.graph import Graph
-from alula.engine.operators.nested import Limits
 from alula.engine.runtime.session import PlanSession, open_plan
 from alula.engine.sessions.cache import bound_cache, graph_digest, mark_used, path_of
 from alula.engine.sessions.compiler import CompileOptions, choices_of, choose_target, compile_graph
@@ -105,5 +104,5 @@ def _make(make: Callable[[], object], cache: Path) -> None:
 
 
 def _opened(plan: Path, settings: Settings) -> PlanSession:
-    host = host_within(Limits(settings.loop_limit))
+    host = host_within(settings.loop_limit)
     return open_plan(plan, threads=settings.threads or None, verify=settings.verify, host=host)
