@@ -22,12 +22,18 @@ def _resamplings() -> list[Problem]:
     scales, sizes = floats(1, 1, 1.7, 0.6), ints(1, 2, 3, 9)
     modes = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric")
     crop: dict[str, Any] = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 7.5}
+    doubled = ints(*_PICTURE.shape[:2], 2 * _PICTURE.shape[2], 2 * _PICTURE.shape[3])
     roi = floats(0, 0, 0.2, -0.3, 1, 1, 1.4, 0.7)
     return [
         *(
             problem("Resize", _PICTURE, None, s, z, mode="cubic", coordinate_transformation_mode=place)
             for place in modes
             for s, z in ((scales, None), (None, sizes))
+        ),
+        *(
+            problem("Resize", _PICTURE, None, None, doubled, nearest_mode=way, coordinate_transformation_mode=place)
+            for place in ("half_pixel", "asymmetric")
+            for way in ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")
         ),
         problem("Resize", _PICTURE, None, scales, mode="cubic", cubic_coeff_a=-0.5, exclude_outside=1),
         problem("Resize", _PICTURE, roi, None, sizes, mode="linear", **crop),

@@ -110,7 +110,7 @@ OPERATORS = (
     unary("Log", (1, 6, 13), np.log, lambda b, x: b.log(x), "Natural logarithm."),
     unary("Neg", (1, 6, 13), np.negative, lambda b, x: b.neg(x), "-x."),
     unary("Abs", (1, 6, 13), np.abs, lambda b, x: b.abs(x), "|x|."),
-    unary("Reciprocal", (1, 6, 13), lambda x: x.dtype.type(1) / x, lambda b, x: b.div(1.0, x), "1 / x."),
+    unary("Reciprocal", (1, 6, 13), lambda x: divided(np.ones_like(x), x), lambda b, x: b.div(1.0, x), "1 / x."),
     unary("Floor", (1, 6, 13), np.floor, lambda b, x: b.floor(x), "Round down."),
     unary("Ceil", (1, 6, 13), np.ceil, lambda b, x: b.ceil(x), "Round up."),
     _variadic("Min", (1, 6, 8, 12, 13), lambda *x: reduce(np.minimum, x), _fold("min"), "The smallest; NaN wins."),

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from alula.base.errors import GraphError, LimitError, UnsupportedError
+from alula.base.errors import GraphError, LimitError, ShapeError, UnsupportedError
+from alula.base.tensors import DType
+from alula.engine.graph.dims import Shape
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import Node, Value
 from alula.engine.graph.numpy_dtypes import dtype_of
@@ -32,7 +34,7 @@ def infer_node(node: Node, known: Sequence[Known | None]) -> Partial | None:
         Dtype and shape of each output, no shape where it depends on data; None where they cannot be known yet.
 
     Raises:
-        ShapeError: the inputs do not fit the operator or each other.
+        ShapeError: the inputs do not fit the operator or each other, or a result would have a negative size.
         UnsupportedError: the operator, or this form of it, is not known.
         GraphError: a required attribute or input is missing, or there are too many inputs.
         LimitError: a result is larger than any memory.
@@ -56,14 +58,21 @@ def infer_node(node: Node, known: Sequence[Known | None]) -> Partial | None:
     except MISFITS as error:
         raise explained(node, [describe_known(entry) for entry in known], error) from error
     results = list(inferred)[: len(node.outputs)]
+    _check_results(place, node, results)
+    return results
+
+
+def _check_results(place: str, node: Node, results: Sequence[tuple[DType, Shape | None]]) -> None:
+    """Refuse what no node can give: too few results, or sizes that nothing has."""
     if len(results) < len(node.outputs):
         found = f"{len(node.outputs)} are asked for"
         raise UnsupportedError(place, f"gives {len(results)} outputs", found)
     for dtype, shape in results:
+        if any(isinstance(dim, int) and dim < 0 for dim in shape or ()):
+            raise ShapeError(place, "needs sizes of 0 or more", f"its result would be {list(shape or ())}")
         size = dtype.itemsize * math.prod(dim for dim in shape or () if isinstance(dim, int))
         if size > MOST_BYTES:
             raise LimitError(place, f"one value may take {MOST_BYTES} bytes", f"it would take {size}")
-    return results
 
 
 def infer_graph(graph: Graph, inputs: Mapping[str, Known]) -> list[Value]:

@@ -40,7 +40,9 @@ def _pool(attributes: Mapping[str, Any]) -> dict[Gram, int]:
 def _counts(tokens: Sequence[Hashable], pool: Mapping[Gram, int], attributes: Mapping[str, Any]) -> Array:
     """How often each column's n-grams stand in a row, with 0 to `max_skip_count` tokens left out between two."""
     counts = np.zeros(_columns(attributes), np.int64)
-    for size in range(attributes["min_gram_length"], attributes["max_gram_length"] + 1):
+    # No other lengths stand in the pool, whatever the attributes claim.
+    sizes = sorted({len(gram) for gram in pool})
+    for size in (n for n in sizes if attributes["min_gram_length"] <= n <= attributes["max_gram_length"]):
         for stride in range(1, (attributes["max_skip_count"] if size > 1 else 0) + 2):
             reach = stride * (size - 1) + 1
             if reach > len(tokens):

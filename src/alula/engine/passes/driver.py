@@ -14,6 +14,7 @@ from alula.base.errors import InternalError, LimitError
 from alula.engine.graph.check import check_graph
 from alula.engine.graph.graph import Graph, GraphEditor, Rewrite
 from alula.engine.graph.nodes import Node
+from alula.engine.graph.primitives import Inexpressible
 from alula.engine.operators.explain import MISFITS
 
 NodePass = Callable[[GraphEditor, Node], Rewrite | None]
@@ -108,6 +109,8 @@ def _round(editor: GraphEditor, visit: NodePass) -> int:
     for node in editor:
         try:
             rewrite = visit(editor, node)
+        except Inexpressible:
+            continue  # no formula computes what the pass would write: the node stays as it is
         except MISFITS as error:
             raise _unforeseen(f"{node.label} ({node.op})", visit.__name__, error) from error
         if rewrite is not None:

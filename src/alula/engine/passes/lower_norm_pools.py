@@ -22,6 +22,8 @@ from alula.engine.passes.sketch import Sketch
 
 _WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 _EUCLID = 2
+# Powers of float32 beyond it leave the range that their root comes back from.
+_LARGEST = 8
 _CHANNELS = 2
 
 
@@ -31,7 +33,12 @@ def lower_norm_pools(editor: GraphEditor, node: Node) -> Rewrite | None:
         return None
     x, p = node.inputs[0], node.attributes.get("p", _EUCLID)
     shapes = (static_shape(editor, x), static_shape(editor, node.output))
-    if editor.value(x).dtype is not DType.FLOAT32 or not all(shapes) or not isinstance(p, int | float) or p <= 0:
+    if (
+        editor.value(x).dtype is not DType.FLOAT32
+        or not all(shapes)
+        or not isinstance(p, int | float)
+        or not 0 < p <= _LARGEST
+    ):
         return None
     at = Sketch(editor, node)
     shape, wanted = at.shape(x), at.shape(node.output)

@@ -113,13 +113,21 @@ def resize_by_copy(at: Selection) -> tuple[KernelCall, ...] | None:
     return _call(at, repeat_pixels(planes, (size[0], size[1]), factors, value.block or 1, _element(at)))
 
 
+_REPEATING = {
+    "half_pixel": ("round_prefer_floor", "round_prefer_ceil"),
+    "asymmetric": ("floor", "simple"),
+}
+
+
 def pixel_factors(node: Node, constants: Mapping[str, Array], shape: Shape, wanted: Shape) -> tuple[int, int] | None:
     """How often a Resize repeats every row and every column; None where it does anything else.
 
-    Output pixel i shows input pixel i // factor: half_pixel does so for whole factors, however it rounds.
+    Output pixel i shows input pixel i // factor: for whole factors, half_pixel does so where it rounds to the nearest
+    (its coordinates are never halfway), asymmetric where it rounds down.
     """
-    place, rounding = node.text("coordinate_transformation_mode", "half_pixel"), node.text("nearest_mode")
-    if place != "half_pixel" and not (place == "asymmetric" and rounding in {"floor", "simple"}):
+    place = node.text("coordinate_transformation_mode", "half_pixel")
+    rounding = node.text("nearest_mode", "round_prefer_floor")
+    if rounding not in _REPEATING.get(place, ()):
         return None
     if node.text("mode", "nearest") != "nearest" or node.ints("axes") or node.input(1):
         return None
