@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "pattern", nargs="?", default="", metavar="REGEX", help="cases whose name matches (default: all)"
     )
-    parser.add_argument("--operators", action="store_true", help="print a row for every operator")
+    parser.add_argument("--totals", action="store_true", help="leave out the row of every operator")
     parser.add_argument("--json", action="store_true", help="print every case as JSON")
 
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
             as_json([{**vars(row), "where": row.where, "special": row.special, "known": row.known} for row in results])
         )
     else:
-        _print(results, by_operator=options.operators)
+        _print(results, by_operator=not options.totals)
     return 1 if unexpected else 0
 
 
