@@ -52,6 +52,16 @@ def test_a_query_that_sees_no_key_gives_zeros() -> None:
     np.testing.assert_array_equal(y[:, :, (0, 2)], _run("Attention", _Q, _K, _V)[:, :, (0, 2)])
 
 
+def test_the_result_has_the_type_of_the_queries() -> None:
+    """Rule: Y is T1, the type of queries and keys; values may have another."""
+    q, k, v = reals(1, 2, 3, 4), reals(1, 2, 5, 4), reals(1, 2, 5, 6).astype(np.float16)
+
+    y = _run("Attention", q, k, v)
+
+    assert y.dtype == np.float32
+    assert y.shape == (1, 2, 3, 6)
+
+
 def test_scores_and_probabilities_go_through_graphs() -> None:
     """FlexAttention: a graph that doubles the scores is a doubled scale; captured values reach it."""
     value = Value("s", DType.FLOAT32, None)

@@ -143,7 +143,7 @@ def _attended(query: Array, key: Array, value: Array, bias: Array, attributes: A
     rows = _stage(masked_softmax(_softmax_input(biased.astype(dtype), attributes["softmax_precision"]), bias), dtype)
     shown = (raw, capped, biased, rows)[attributes["qk_matmul_output_mode"]]
     y = np.matmul(rows, widened(v))
-    return np.asarray(y, value.dtype), np.broadcast_to(shown, biased.shape).astype(dtype)
+    return np.asarray(y, dtype), np.broadcast_to(shown, biased.shape).astype(dtype)
 
 
 def _stage(x: Array, dtype: Any) -> Array:
