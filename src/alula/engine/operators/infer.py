@@ -42,15 +42,7 @@ def infer_node(node: Node, known: Sequence[Known | None]) -> Partial | None:
     operator = known_operator(node)
     place = f"{node.label} ({node.op})"
     attributes = attributes_of(operator, node)
-    if len(known) > len(operator.inputs) and operator.inputs[-1:] and operator.inputs[-1][-1] != "*":
-        raise GraphError(place, f"takes at most {len(operator.inputs)} inputs", f"it has {len(known)}")
-    for index, name in enumerate(operator.inputs):
-        present = index < len(known) and known[index] is not None
-        if not present and name[-1] not in "?*":
-            raise GraphError(place, f"needs input {name}", "it is left out")
-    variadic = bool(operator.inputs) and operator.inputs[-1].endswith("*") and not operator.nested
-    if variadic and not operator.domain and None in known[len(operator.inputs) - 1 :]:
-        raise GraphError(place, "needs all of its inputs", "one is left out")
+    check_inputs(node, [entry is not None for entry in known])
     try:
         inferred = operator.infer(Inference(node, tuple(known), attributes, infer_graph))
     except UnknownShape:
@@ -60,6 +52,28 @@ def infer_node(node: Node, known: Sequence[Known | None]) -> Partial | None:
     results = list(inferred)[: len(node.outputs)]
     _check_results(place, node, results)
     return results
+
+
+def check_inputs(node: Node, present: Sequence[bool]) -> None:
+    """Refuse a node that lacks an input, or has too many.
+
+    Args:
+        node: in its newest form.
+        present: for each input, whether it is there.
+
+    Raises:
+        UnsupportedError: the operator is not known.
+        GraphError: a required input is missing, or there are too many.
+    """
+    operator, place = known_operator(node), f"{node.label} ({node.op})"
+    if len(present) > len(operator.inputs) and operator.inputs[-1:] and operator.inputs[-1][-1] != "*":
+        raise GraphError(place, f"takes at most {len(operator.inputs)} inputs", f"it has {len(present)}")
+    for index, name in enumerate(operator.inputs):
+        if name[-1] not in "?*" and not (index < len(present) and present[index]):
+            raise GraphError(place, f"needs input {name}", "it is left out")
+    variadic = bool(operator.inputs) and operator.inputs[-1].endswith("*") and not operator.nested
+    if variadic and not operator.domain and not all(present[len(operator.inputs) - 1 :]):
+        raise GraphError(place, "needs all of its inputs", "one is left out")
 
 
 def _check_results(place: str, node: Node, results: Sequence[tuple[DType, Shape | None]]) -> None:

@@ -142,4 +142,6 @@ def _filtered(coordinates: Array, line: Line, attributes: Mapping[str, Any]) -> 
 
 
 def _inside(indices: Array, line: Line) -> Array:
-    return np.clip(indices, 0, max(line.before - 1, 0)).astype(np.intp)
+    # NaN, which a hostile region or scale makes, would pass the clip and become a number far outside.
+    numbers: Array = np.nan_to_num(indices)
+    return np.clip(numbers, 0, max(line.before - 1, 0)).astype(np.intp)

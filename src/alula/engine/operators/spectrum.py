@@ -133,6 +133,7 @@ def _frame(x: Shape, window: Any, length: Array | None) -> Any:
 
 def _infer_stft(at: Inference) -> Inferred:
     x, hop = at.shape(0), _scalar(at.constant(1), "frame_step", 1)
+    _transformed_axis(x, None)
     window = at.inputs[2].value if at.has(2) and at.inputs[2] is not None else None
     if window is not None and window.shape is None:
         raise UnknownShape

@@ -27,7 +27,7 @@ _MATRIX = 2
 
 def fold_factor(editor: GraphEditor, node: Node) -> Rewrite | None:
     """Work one factor into the weights of the node that reads the product with it."""
-    w = editor.constant(node.inputs[1]) if node.kind in {_CONV, FUSED_MATMUL} else None
+    w = editor.constant(node.input(1)) if node.kind in {_CONV, FUSED_MATMUL} else None
     scaling = editor.producer_of(node.inputs[0]) if w is not None and w.dtype == np.float32 else None
     if w is None or scaling is None or scaling.domain or scaling.op not in _FACTORS:
         return None

@@ -16,6 +16,7 @@ from alula.base.tensors import DType
 from alula.engine.graph.graph import Graph
 from alula.engine.graph.nodes import INTERNAL, Array, Node, Value
 from alula.engine.operators.attributes import attributes_of
+from alula.engine.operators.infer import check_inputs
 from alula.engine.operators.table import NEWEST_OPSET, operator_of
 from alula.engine.operators.upgrade import upgrade_node
 
@@ -104,6 +105,7 @@ class _Work:
         try:
             newest = upgrade_node(node, version, self._constant)
             attributes_of(operator_of(newest[-1]) or operator, newest[-1])  # Upsample becomes Resize
+            check_inputs(newest[-1], [bool(name) for name in newest[-1].inputs])
         except AlulaError as error:
             return f"{error.needed}, {error.found}"
         return (node,) if _is_unchanged(node, newest[-1]) else newest
